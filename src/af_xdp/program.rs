@@ -1,0 +1,218 @@
+//! The XDP programs: loaded from the objects that `build.rs` made, configured, and attached by
+//! bpf_link, so that they go when this process goes.
+
+use std::{collections::BTreeSet, net::Ipv4Addr, os::fd::AsRawFd};
+
+use anyhow::{Context, Result, anyhow};
+use aya::{
+    Ebpf, EbpfLoader, include_bytes_aligned,
+    maps::{HashMap, MapData, PerCpuArray, XskMap},
+    programs::{ProgramError, Xdp, XdpMode, links::FdLink},
+};
+
+use super::Socket;
+use crate::{profile::Mode, wire::Vni};
+
+static UNDERLAY: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/underlay.bpf.o"));
+static ACCESS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/access.bpf.o"));
+
+/// Why the underlay's program passed a packet to the kernel, in the order of `enum left` in
+/// `underlay.bpf.c`.
+pub const LEFT_REASONS: [&str; 8] = [
+    "not_ipv4",
+    "ip_options",
+    "fragment",
+    "not_udp",
+    "other_address",
+    "other_port",
+    "too_short",
+    "other_vni",
+];
+
+/// Where in the kernel a program was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// In the driver.
+    Native,
+    /// Behind the driver, on skbs.
+    Skb,
+}
+
+/// An attached program; detached on drop.
+pub struct Attached {
+    hook: Hook,
+    xsks: XskMap<MapData>,
+    _link: FdLink,
+    _ebpf: Ebpf,
+}
+
+impl Attached {
+    /// Where it was attached.
+    pub fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// Sends the frames of `queue` to `socket` from now on. The kernel removes the entry when
+    /// the socket is closed.
+    ///
+    /// # Errors
+    /// When the queue's number is past the map's size.
+    pub fn connect(&mut self, queue: u32, socket: &Socket) -> Result<()> {
+        self.xsks
+            .set(queue, socket.as_raw_fd(), 0)
+            .with_context(|| format!("cannot connect queue {queue} to its socket"))
+    }
+}
+
+/// The program of an access port.
+pub struct AccessProgram;
+
+impl AccessProgram {
+    /// Loads and attaches it.
+    ///
+    /// # Errors
+    /// See [`UnderlayProgram::attach`].
+    pub fn attach(interface_index: u32, mode: Mode) -> Result<Attached> {
+        let ebpf = EbpfLoader::new().load(ACCESS).context(LOAD_HINT)?;
+        attach(ebpf, "overlane_access", interface_index, mode)
+    }
+}
+
+/// The program of the underlay port.
+pub struct UnderlayProgram {
+    attached: Attached,
+    vnis: HashMap<MapData, u32, u8>,
+    installed: BTreeSet<Vni>,
+    left: PerCpuArray<MapData, u64>,
+}
+
+impl UnderlayProgram {
+    /// Loads it for a VTEP address and UDP port, and attaches it. It passes everything to the
+    /// kernel until it is given VNIs and sockets.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program, or the interface has one already (EBUSY; found
+    /// again by [`is_busy`]).
+    pub fn attach(
+        interface_index: u32,
+        mode: Mode,
+        address: Ipv4Addr,
+        port: u16,
+    ) -> Result<UnderlayProgram> {
+        // Both as they stand in a packet.
+        let (vtep_address, vxlan_port) = (u32::from_ne_bytes(address.octets()), port.to_be());
+        let mut ebpf = EbpfLoader::new()
+            .override_global("vtep_address", &vtep_address, true)
+            .override_global("vxlan_port", &vxlan_port, true)
+            .load(UNDERLAY)
+            .context(LOAD_HINT)?;
+        let vnis = ebpf.take_map("vnis").context("the program has no map `vnis`")?;
+        let left =
+            ebpf.take_map("left_to_kernel").context("the program has no map `left_to_kernel`")?;
+        Ok(UnderlayProgram {
+            vnis: HashMap::try_from(vnis)?,
+            installed: BTreeSet::new(),
+            left: PerCpuArray::try_from(left)?,
+            attached: attach(ebpf, "overlane_underlay", interface_index, mode)?,
+        })
+    }
+
+    /// The attached program.
+    pub fn attached(&mut self) -> &mut Attached {
+        &mut self.attached
+    }
+
+    /// Takes packets of exactly these VNIs from now on.
+    ///
+    /// # Errors
+    /// When the map is full (65536).
+    pub fn take_vnis(&mut self, vnis: &BTreeSet<Vni>) -> Result<()> {
+        for vni in vnis.difference(&self.installed) {
+            self.vnis
+                .insert(vni.number(), 1, 0)
+                .with_context(|| format!("cannot take VNI {vni}"))?;
+        }
+        for vni in self.installed.difference(vnis) {
+            self.vnis.remove(&vni.number()).with_context(|| format!("cannot leave VNI {vni}"))?;
+        }
+        self.installed.clone_from(vnis);
+        Ok(())
+    }
+
+    /// Packets passed to the kernel, by reason.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn left_to_kernel(&self) -> Result<Vec<(&'static str, u64)>> {
+        let mut counts = Vec::new();
+        for (index, name) in LEFT_REASONS.iter().enumerate() {
+            let values = self.left.get(&(index as u32), 0)?;
+            counts.push((*name, values.iter().sum()));
+        }
+        Ok(counts)
+    }
+}
+
+const LOAD_HINT: &str = "cannot load an XDP program (CAP_BPF and CAP_NET_ADMIN are needed)";
+
+/// Whether an error means that the interface has an XDP program already: EBUSY, or EEXIST when
+/// it has one at the other hook.
+pub fn is_busy(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error)
+            .is_some_and(|errno| errno == libc::EBUSY || errno == libc::EEXIST)
+    })
+}
+
+fn attach(mut ebpf: Ebpf, name: &str, interface_index: u32, mode: Mode) -> Result<Attached> {
+    let xsks = ebpf.take_map("xsks").context("the program has no map `xsks`")?;
+    let program = ebpf.program_mut(name).with_context(|| format!("no program `{name}`"))?;
+    let program: &mut Xdp = program.try_into()?;
+    program.load().context(LOAD_HINT)?;
+    let (link, hook) = match mode {
+        Mode::Skb => (link(program, interface_index, XdpMode::Skb)?, Hook::Skb),
+        Mode::Copy | Mode::ZeroCopy => {
+            (link(program, interface_index, XdpMode::Driver)?, Hook::Native)
+        }
+        Mode::Auto => match link(program, interface_index, XdpMode::Driver) {
+            Ok(link) => (link, Hook::Native),
+            Err(error) if is_busy(&error) => return Err(error),
+            Err(native) => match link(program, interface_index, XdpMode::Skb) {
+                Ok(link) => {
+                    tracing::warn!(
+                        "native XDP is refused here ({native:#}); using the skb hook, which is slower"
+                    );
+                    (link, Hook::Skb)
+                }
+                Err(_) => return Err(native),
+            },
+        },
+    };
+    Ok(Attached { hook, xsks: XskMap::try_from(xsks)?, _link: link, _ebpf: ebpf })
+}
+
+fn link(program: &mut Xdp, interface_index: u32, mode: XdpMode) -> Result<FdLink> {
+    let id = program.attach_to_if_index(interface_index, mode).map_err(readable)?;
+    let link = program.take_link(id)?;
+    // Without bpf_link the program would outlive a killed process.
+    FdLink::try_from(link)
+        .map_err(|_| anyhow!("this kernel has no bpf_link for XDP; 5.9 or later is needed"))
+}
+
+/// aya's error for a refused system call says which call; what counts is why.
+fn readable(error: ProgramError) -> anyhow::Error {
+    match error {
+        // drivers/net/veth.c: veth_xdp_set
+        ProgramError::SyscallError(call) if call.io_error.raw_os_error() == Some(libc::ENOSPC) => {
+            anyhow!(
+                "the other end of this veth has more transmit queues than this end has receive \
+                 queues; make both ends with equal `numrxqueues` and `numtxqueues`"
+            )
+        }
+        ProgramError::SyscallError(call) => anyhow::Error::new(call.io_error)
+            .context(format!("cannot attach an XDP program ({})", call.call)),
+        other => anyhow::Error::new(other).context("cannot attach an XDP program"),
+    }
+}

@@ -1,0 +1,277 @@
+//! The control thread: owns the truth, and nothing of it is needed to forward a packet.
+//!
+//! Every source of news is a small thread of its own that blocks and feeds one channel
+//! ([`Event`]): the kernel's changes, clients' requests, signals. The control thread takes them
+//! in turn, and once a tick looks at what workers sent up, at ages and at fill rings.
+
+mod endpoints;
+mod figures;
+mod fill;
+mod learning;
+mod next_hop;
+mod ports;
+mod returning;
+mod rows;
+mod start;
+mod truth;
+mod workers;
+
+pub mod netlink;
+pub mod protocol;
+pub mod server;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+
+use crate::{
+    control::{
+        learning::TICKS_PER_S,
+        netlink::{Change, Netlink},
+        next_hop::{NextHops, UnderlayLink},
+        ports::{PortRecord, PortState},
+        server::Asked,
+        truth::Truth,
+        workers::Generations,
+    },
+    mailbox::{FromWorker, Sighting, Tick, ToWorker},
+    profile::Plan,
+    tables::{Endpoint, Underlay},
+};
+
+pub use start::missing_capabilities;
+pub use workers::WorkerHandle;
+
+/// What the control thread wakes up for.
+pub enum Event {
+    /// The kernel's network state changed.
+    Changes(Vec<netlink::Change>),
+    /// A client asks.
+    Asked(Asked),
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Hangup,
+}
+
+/// Wakes up this often without news.
+const WAKE: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(1000 / TICKS_PER_S as u64);
+const SECOND: Duration = Duration::from_secs(1);
+/// Next hops are looked up at most this often, however many changes the kernel tells.
+const LOOK_UP_EVERY: Duration = Duration::from_millis(20);
+/// Sightings taken from one worker at a time.
+const MOST_SIGHTINGS: usize = 4096;
+
+/// The control thread's state.
+pub struct Control {
+    plan: Plan,
+    netlink: Netlink,
+    workers: Vec<WorkerHandle>,
+    truth: Truth,
+    underlay: Underlay,
+    hops: NextHops,
+    /// By `PortIx`.
+    ports: Vec<PortRecord>,
+    /// Devices that were made here, to be removed at the end.
+    made: Vec<String>,
+    generations: Generations,
+    tick: Arc<Tick>,
+    started: Instant,
+    created: SystemTime,
+    /// The workers' tables differ from the truth.
+    tables_stale: bool,
+    /// Routes, neighbours or the underlay's link may have changed.
+    hops_stale: bool,
+    last_tick: Instant,
+    last_fill: Instant,
+    last_second: Instant,
+    last_look_up: Instant,
+}
+
+impl Control {
+    /// Works until told to stop, then gives the devices back to the kernel. The veth pairs
+    /// made here go when this is dropped, after the workers have ended.
+    pub fn run(&mut self, events: &Receiver<Event>) {
+        while self.take_events(events) {
+            self.turn();
+        }
+        self.detach_ports();
+    }
+
+    /// Waits for news; false: stop. What came together is worked off together, with one
+    /// look-up and one generation.
+    fn take_events(&mut self, events: &Receiver<Event>) -> bool {
+        let first = match events.recv_timeout(WAKE) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        };
+        for event in std::iter::once(first).chain(events.try_iter().take(64)) {
+            if matches!(event, Event::Stop) {
+                return false;
+            }
+            self.take(event);
+        }
+        true
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Changes(changes) => changes.iter().for_each(|change| self.notice(change)),
+            Event::Asked(asked) => {
+                let answer = self.answer(&asked.command);
+                asked.reply.send(answer.map_err(|error| format!("{error:#}")));
+            }
+            Event::Hangup => {
+                tracing::warn!("SIGHUP: the profile is read at start only; restart to apply it")
+            }
+            Event::Stop => {}
+        }
+    }
+
+    fn turn(&mut self) {
+        self.hear_workers();
+        if self.last_tick.elapsed() >= TICK {
+            self.last_tick = Instant::now();
+            let ticks = self.started.elapsed().as_millis() / TICK.as_millis();
+            self.tick.set(ticks as u32);
+        }
+        if self.last_fill.elapsed() >= fill::EVERY {
+            self.last_fill = Instant::now();
+            fill::tend(&mut self.ports, &self.workers);
+        }
+        if self.last_second.elapsed() >= SECOND {
+            self.last_second = Instant::now();
+            self.hops_stale = true;
+            let now = self.tick.now();
+            for network in &mut self.truth.networks {
+                self.tables_stale |= learning::age(network, now);
+            }
+            self.bring_ports_back();
+        }
+        if self.hops_stale && self.last_look_up.elapsed() >= LOOK_UP_EVERY {
+            self.hops_stale = false;
+            self.last_look_up = Instant::now();
+            self.look_up_hops();
+        }
+        if std::mem::take(&mut self.tables_stale) {
+            let tables = self.truth.tables(self.underlay, &self.hops);
+            self.generations.publish(tables, &self.workers);
+        }
+        self.generations.sweep();
+    }
+
+    fn notice(&mut self, change: &Change) {
+        match change {
+            Change::LinkGone { index, .. } => self.port_gone(*index),
+            Change::LinkChanged { index, .. } => {
+                self.look_at_link(*index);
+                self.hops_stale = true;
+            }
+            Change::Overrun => {
+                self.hops_stale = true;
+                self.look_for_gone_ports();
+            }
+            Change::Neighbour { index, .. } | Change::Address { index } => {
+                self.hops_stale |= *index == self.hops.link().index;
+            }
+            Change::Route => self.hops_stale = true,
+        }
+    }
+
+    /// Looks, rather than believe an event that may be older than the port.
+    fn look_at_link(&mut self, index: u32) {
+        let attached =
+            |port: &&mut PortRecord| port.index == index && port.state != PortState::Gone;
+        let Some(port) = self.ports.iter_mut().find(attached) else { return };
+        let Ok(Some(link)) = self.netlink.link_by_index(index) else { return };
+        let state = if link.up { PortState::Up } else { PortState::Down };
+        if port.state != state {
+            let word = if link.up { "up" } else { "down" };
+            tracing::warn!("port {}: {} is {word}", port.name, port.device);
+            port.state = state;
+        }
+    }
+
+    fn look_up_hops(&mut self) {
+        if let Ok(Some(link)) = self.netlink.link_by_name(&self.plan.underlay.interface) {
+            let link = UnderlayLink { index: link.index, mac: link.mac, mtu: link.mtu };
+            self.tables_stale |= self.hops.set_link(link);
+        }
+        match self.hops.look_up(&mut self.netlink, self.underlay) {
+            Ok(changed) => self.tables_stale |= changed,
+            Err(error) => tracing::debug!("next hops: {error:#}"),
+        }
+    }
+
+    fn hear_workers(&mut self) {
+        for worker in 0..self.workers.len() {
+            for _ in 0..MOST_SIGHTINGS {
+                let Some(sighting) = self.workers[worker].mailbox.sightings.pop() else { break };
+                self.learn(&sighting);
+            }
+            while let Some(FromWorker::Detached(port, queues)) = self.workers[worker].hear() {
+                self.ports[usize::from(port.0)].retire_counters(worker);
+                for socket in queues {
+                    // The port's record has let go of its status, so this closes the socket.
+                    match socket.close() {
+                        Ok(closed) => {
+                            self.workers[worker].tell(ToWorker::Reclaim(closed));
+                        }
+                        Err(_) => tracing::error!("a socket of a gone port is still in use"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, sighting: &Sighting) {
+        if let Endpoint::Local(port) = sighting.from
+            && self.ports[usize::from(port.0)].state == PortState::Gone
+        {
+            return; // seen before it went
+        }
+        let network = self.truth.networks.get_mut(usize::from(sighting.bridge.0));
+        if let Some(network) = network.filter(|network| network.plan.learning) {
+            self.tables_stale |= learning::learn(network, sighting);
+        }
+    }
+
+    fn port_gone(&mut self, index: u32) {
+        let attached =
+            |port: &&mut PortRecord| port.index == index && port.state != PortState::Gone;
+        if let Some(port) = self.ports.iter_mut().find(attached) {
+            tracing::warn!(
+                "port {}: {} is gone; waiting for it to come back",
+                port.name,
+                port.device
+            );
+            port.detach(&self.workers);
+            for network in &mut self.truth.networks {
+                self.tables_stale |= learning::forget_port(network, port.ix);
+            }
+        }
+    }
+
+    fn look_for_gone_ports(&mut self) {
+        let Ok(links) = self.netlink.links() else { return };
+        let gone: Vec<u32> = self
+            .ports
+            .iter()
+            .filter(|port| !links.iter().any(|link| link.index == port.index))
+            .map(|port| port.index)
+            .collect();
+        gone.into_iter().for_each(|index| self.port_gone(index));
+    }
+
+    /// Programs first, so that the kernel has the packets again.
+    fn detach_ports(&mut self) {
+        for port in &mut self.ports {
+            port.detach(&self.workers);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Interfaces: what the kernel says of one (RTM_GETLINK), set up and down, deleted.
+//!
+//! The start-up code asks for the underlay and for endpoint devices; `veth` makes new ones.
+
+use anyhow::{Context, Result, bail};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
+};
+
+use super::{Netlink, Refusal};
+use crate::wire::Mac;
+
+/// An interface at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its index in this network namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its MAC; all zero if its addresses are not 6 bytes long.
+    pub mac: Mac,
+    /// Bytes of the largest packet, Ethernet header not counted.
+    pub mtu: u32,
+    /// `IFF_UP`: switched on by its administrator.
+    pub up: bool,
+    /// `IFF_LOWER_UP`: up, and the carrier is there (a veth: its other end is up too).
+    pub running: bool,
+    /// Receive queues allocated; those in use may be fewer: `af_xdp::offload::channels`.
+    pub rx_queues: u32,
+    /// Transmit queues allocated.
+    pub tx_queues: u32,
+    /// The id of an XDP program attached in any mode.
+    pub xdp_program: Option<u32>,
+    /// Packets received and dropped by the device or driver, since it was made.
+    pub rx_dropped: u64,
+    /// Packets to be sent and dropped by the device or driver.
+    pub tx_dropped: u64,
+    /// `veth`, `vxlan`, ...; `None` for hardware.
+    pub kind: Option<String>,
+}
+
+impl Netlink {
+    /// The interface of that name, if there is one.
+    pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
+        if check_interface_name(name).is_err() {
+            return Ok(None);
+        }
+        let mut question = LinkMessage::default();
+        question.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.one_link(question).with_context(|| format!("asking for interface `{name}`"))
+    }
+
+    /// The interface with that index, if there is one.
+    pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>> {
+        let mut question = LinkMessage::default();
+        question.header.index = index;
+        self.one_link(question).with_context(|| format!("asking for interface number {index}"))
+    }
+
+    /// Every interface of the namespace, in the kernel's order.
+    pub fn links(&mut self) -> Result<Vec<Link>> {
+        let rows = self
+            .dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))
+            .context("listing the interfaces")?;
+        Ok(rows.iter().filter_map(new_link).collect())
+    }
+
+    /// Switches an interface on or off.
+    pub fn set_up(&mut self, index: u32, up: bool) -> Result<()> {
+        let mut change = LinkMessage::default();
+        change.header.index = index;
+        change.header.change_mask = LinkFlags::Up;
+        change.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        self.change_link(change).with_context(|| {
+            format!("switching interface number {index} {}", if up { "on" } else { "off" })
+        })
+    }
+
+    /// Deletes an interface (of a veth pair: both ends); `false` if it was gone already.
+    pub fn delete_link(&mut self, index: u32) -> Result<bool> {
+        let mut target = LinkMessage::default();
+        target.header.index = index;
+        self.delete(target).with_context(|| format!("deleting interface number {index}"))
+    }
+
+    /// [`Netlink::delete_link`] by name. It deletes whatever has that name: look at
+    /// [`Link::kind`] first where the name may belong to someone else.
+    pub fn delete_link_by_name(&mut self, name: &str) -> Result<bool> {
+        let mut target = LinkMessage::default();
+        target.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.delete(target).with_context(|| format!("deleting interface `{name}`"))
+    }
+
+    pub(super) fn change_link(&mut self, change: LinkMessage) -> Result<()> {
+        self.request(RouteNetlinkMessage::SetLink(change), 0).map(drop)
+    }
+
+    fn delete(&mut self, target: LinkMessage) -> Result<bool> {
+        match self.request(RouteNetlinkMessage::DelLink(target), 0) {
+            Ok(_) => Ok(true),
+            Err(error) if Refusal::errno_of(&error) == Some(libc::ENODEV) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn one_link(&mut self, question: LinkMessage) -> Result<Option<Link>> {
+        match self.request(RouteNetlinkMessage::GetLink(question), 0) {
+            Ok(rows) => Ok(rows.iter().find_map(new_link)),
+            Err(error) if Refusal::errno_of(&error) == Some(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The kernel's rule for interface names (net/core/dev.c), and no `%`, which it would take for a
+/// pattern.
+pub(super) fn check_interface_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > 15 {
+        bail!("interface name `{name}` is {} bytes long; use 1 to 15", name.len());
+    }
+    let wrong = |c: char| c.is_whitespace() || c.is_control() || "/:%".contains(c);
+    if name == "." || name == ".." || name.contains(wrong) {
+        bail!("interface name `{name}` must not hold spaces, `/`, `:` or `%`, nor be `.` or `..`");
+    }
+    Ok(())
+}
+
+fn new_link(row: &RouteNetlinkMessage) -> Option<Link> {
+    match row {
+        RouteNetlinkMessage::NewLink(message) => Some(read_link(message)),
+        _ => None,
+    }
+}
+
+pub(super) fn read_link(message: &LinkMessage) -> Link {
+    let flags = message.header.flags;
+    let mut link = Link {
+        index: message.header.index,
+        up: flags.contains(LinkFlags::Up),
+        running: flags.contains(LinkFlags::LowerUp),
+        ..Link::default()
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Address(bytes) => {
+                link.mac = <[u8; 6]>::try_from(bytes.as_slice()).map(Mac).unwrap_or_default();
+            }
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::NumRxQueues(queues) => link.rx_queues = *queues,
+            LinkAttribute::NumTxQueues(queues) => link.tx_queues = *queues,
+            LinkAttribute::Xdp(rows) => link.xdp_program = program_id(rows),
+            LinkAttribute::Stats64(stats) => {
+                link.rx_dropped = stats.rx_dropped;
+                link.tx_dropped = stats.tx_dropped;
+            }
+            LinkAttribute::LinkInfo(rows) => link.kind = kind_of(rows),
+            _ => {}
+        }
+    }
+    link
+}
+
+/// With programs in several modes at once the kernel gives an id for each mode and none for all.
+fn program_id(rows: &[LinkXdp]) -> Option<u32> {
+    rows.iter().find_map(|row| match row {
+        LinkXdp::ProgId(id)
+        | LinkXdp::DrvProgId(id)
+        | LinkXdp::SkbProgId(id)
+        | LinkXdp::HwProgId(id) => Some(*id),
+        _ => None,
+    })
+}
+
+fn kind_of(rows: &[LinkInfo]) -> Option<String> {
+    rows.iter().find_map(|row| match row {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_kernels_rule() {
+        for good in ["e", "eth0", "ovl-app.1", "123456789012345"] {
+            assert!(check_interface_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "1234567890123456", "a b", "a/b", "a:b", "veth%d", "a\n"] {
+            assert!(check_interface_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_found_in_any_mode() {
+        assert_eq!(program_id(&[LinkXdp::ProgId(7), LinkXdp::DrvProgId(7)]), Some(7));
+        assert_eq!(program_id(&[LinkXdp::SkbProgId(9)]), Some(9));
+        assert_eq!(program_id(&[LinkXdp::Flags(0)]), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! The kernel's own network state, read and changed over rtnetlink (rtnetlink(7)).
+//!
+//! The control thread and the start-up code call it; no worker does. Everything is synchronous:
+//! one [`Netlink`] socket speaks for the network namespace of the thread that opened it, and one
+//! [`Events`] socket tells what changes there. Errors say what was asked, of what, the kernel's
+//! reason (a [`Refusal`] with its error number), and what to do.
+
+mod address;
+mod events;
+mod link;
+pub mod namespace;
+mod neighbour;
+mod refusal;
+mod route;
+mod socket;
+mod veth;
+
+pub use events::{Change, Events, watch};
+pub use link::Link;
+pub use neighbour::Neighbour;
+pub use refusal::Refusal;
+pub use route::Route;
+pub use socket::Netlink;
+pub use veth::EndpointVeth;

@@ -1,0 +1,261 @@
+//! The answers to read commands: rows of what the control thread wants and knows.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json, to_value};
+
+use crate::{
+    control::{
+        Control,
+        ports::{PortState, Role},
+        protocol::{Command, EndpointRow, FdbRow, NeighRow, NetworkRow, PeerRow, PortRow},
+        truth::{Network, State},
+    },
+    profile::{EndpointPlan, Flood, Place},
+    tables::{Endpoint, PortIx, VtepIx},
+};
+
+/// The overlay's own port in text rows, as the original's kernel device is called.
+const OVERLAY_PORT: &str = "vxlan0";
+/// The port of the gateway's row, as the original's bridge is called.
+const SWITCH_PORT: &str = "br0";
+
+impl Control {
+    /// Answers a client.
+    pub(super) fn answer(&mut self, command: &Command) -> Result<Value> {
+        Ok(match command {
+            Command::FdbShow => to_value(self.fdb_rows())?,
+            Command::NeighShow => to_value(self.neigh_rows())?,
+            Command::NetworkList => to_value(self.network_rows())?,
+            Command::NetworkInspect { name } => self.inspect(name)?,
+            Command::EndpointList => to_value(self.endpoint_rows())?,
+            Command::PeerList => to_value(self.peer_rows())?,
+            Command::PortList => to_value(self.port_rows())?,
+            Command::Stats => to_value(self.stats()?)?,
+            Command::Runtime => to_value(self.runtime())?,
+        })
+    }
+
+    fn vtep_address(&self, vtep: VtepIx) -> Option<Ipv4Addr> {
+        self.hops.each().get(usize::from(vtep.0)).map(|hop| hop.address)
+    }
+
+    fn port_name(&self, port: PortIx) -> String {
+        self.ports.get(usize::from(port.0)).map_or_else(String::new, |port| port.name.clone())
+    }
+
+    fn fdb_rows(&self) -> Vec<FdbRow> {
+        let mut rows = Vec::new();
+        for network in &self.truth.networks {
+            for (mac, row) in &network.rows {
+                let (ifname, dst) = match row.to {
+                    Endpoint::Remote(vtep) => (OVERLAY_PORT.into(), self.vtep_address(vtep)),
+                    Endpoint::Local(port) => (self.port_name(port), None),
+                    Endpoint::Switch => {
+                        let owner = network.plan.endpoints.iter().find(|e| e.mac == *mac);
+                        (owner.map_or(SWITCH_PORT, |e| &e.name).to_owned(), None)
+                    }
+                };
+                rows.push(FdbRow {
+                    mac: mac.to_string(),
+                    ifname,
+                    vni: dst.map(|_| network.plan.vni.number()),
+                    flags: if dst.is_some() { vec!["self".into()] } else { Vec::new() },
+                    master: if dst.is_none() { Some(network.plan.name.clone()) } else { None },
+                    dst: dst.map(|dst| dst.to_string()),
+                    state: match row.state {
+                        State::Permanent => "permanent".into(),
+                        State::Learned { .. } => String::new(),
+                    },
+                    network: network.plan.name.clone(),
+                });
+            }
+        }
+        rows
+    }
+
+    fn neigh_rows(&self) -> Vec<NeighRow> {
+        let row = |network: &Network, (address, mac): (Ipv4Addr, crate::wire::Mac)| NeighRow {
+            dst: address.to_string(),
+            dev: OVERLAY_PORT.into(),
+            lladdr: mac.to_string(),
+            state: vec!["PERMANENT".into()],
+            network: network.plan.name.clone(),
+        };
+        let networks = self.truth.networks.iter();
+        networks.flat_map(|n| n.remote_neighbours().into_iter().map(move |r| row(n, r))).collect()
+    }
+
+    fn network_rows(&self) -> Vec<NetworkRow> {
+        let row = |network: &Network| NetworkRow {
+            id: network.plan.id.clone(),
+            name: network.plan.name.clone(),
+            driver: "overlay".into(),
+            scope: "swarm".into(),
+            vni: network.plan.vni.number(),
+            subnet: subnet(network),
+            gateway: network.plan.gateway.map(|gateway| gateway.to_string()),
+            mtu: network.mtu,
+            flood: match network.plan.flood {
+                Flood::None => "none".into(),
+                Flood::HeadEnd => "head-end".into(),
+            },
+        };
+        self.truth.networks.iter().map(row).collect()
+    }
+
+    fn endpoint_rows(&self) -> Vec<EndpointRow> {
+        let mut rows = Vec::new();
+        for network in &self.truth.networks {
+            for endpoint in &network.plan.endpoints {
+                let (kind, node) = match &endpoint.place {
+                    Place::Netns { .. } => ("container", &self.plan.node),
+                    Place::Device { .. } => ("device", &self.plan.node),
+                    Place::LoadBalancer => ("load-balancer", &self.plan.node),
+                    Place::Peer { peer } => ("remote", peer),
+                };
+                let to = network.rows.get(&endpoint.mac).map(|row| row.to);
+                rows.push(EndpointRow {
+                    name: endpoint.name.clone(),
+                    id: endpoint.id.clone(),
+                    network: network.plan.name.clone(),
+                    address: endpoint.address.map(|a| with_prefix(a, network)),
+                    mac: endpoint.mac.to_string(),
+                    node: node.clone(),
+                    vtep: match to {
+                        Some(Endpoint::Remote(vtep)) => {
+                            self.vtep_address(vtep).map(|vtep| vtep.to_string())
+                        }
+                        _ => None,
+                    },
+                    kind: kind.into(),
+                    port: match to {
+                        Some(Endpoint::Local(port)) => Some(self.port_name(port)),
+                        _ => None,
+                    },
+                });
+            }
+        }
+        rows
+    }
+
+    fn peer_rows(&self) -> Vec<PeerRow> {
+        let own = PeerRow {
+            name: self.plan.node.clone(),
+            address: self.underlay.address.to_string(),
+            state: "local".into(),
+            next_hop: None,
+            lladdr: None,
+            reason: None,
+        };
+        let others = self.hops.each().iter().map(|hop| PeerRow {
+            name: hop.peer.clone(),
+            address: hop.address.to_string(),
+            state: if hop.mac.is_some() { "up".into() } else { "unresolved".into() },
+            next_hop: hop.via.map(|via| via.to_string()),
+            lladdr: hop.mac.map(|mac| mac.to_string()),
+            reason: hop.reason.clone(),
+        });
+        std::iter::once(own).chain(others).collect()
+    }
+
+    fn port_rows(&self) -> Vec<PortRow> {
+        let row = |port: &crate::control::ports::PortRecord| PortRow {
+            name: port.name.clone(),
+            device: port.device.clone(),
+            role: match port.role {
+                Role::Underlay { .. } => "underlay".into(),
+                Role::Access(_) => "access".into(),
+            },
+            network: match port.role {
+                Role::Underlay { .. } => None,
+                Role::Access(bridge) => {
+                    Some(self.truth.networks[usize::from(bridge.0)].plan.name.clone())
+                }
+            },
+            mode: port.mode_name().into(),
+            queues: port.queues,
+            mtu: port.mtu,
+            state: match port.state {
+                PortState::Up => "up".into(),
+                PortState::Down => "down".into(),
+                PortState::Gone => "gone".into(),
+            },
+        };
+        self.ports.iter().map(row).collect()
+    }
+
+    /// What `docker network inspect` prints, keys in its order.
+    fn inspect(&self, name: &str) -> Result<Value> {
+        let network = self
+            .truth
+            .networks
+            .iter()
+            .find(|network| network.plan.name == name || network.plan.id == name)
+            .with_context(|| {
+                let names: Vec<_> =
+                    self.truth.networks.iter().map(|n| n.plan.name.as_str()).collect();
+                format!("no network {name} here; there is {}", names.join(", "))
+            })?;
+        let peers = std::iter::once((&self.plan.node, self.underlay.address))
+            .chain(self.hops.each().iter().map(|hop| (&hop.peer, hop.address)));
+        let peers: Vec<_> = peers.map(|(name, ip)| json!({"Name": name, "IP": ip})).collect();
+        let mut config = json!({"Subnet": subnet(network)});
+        if let Some(gateway) = network.plan.gateway {
+            config["Gateway"] = json!(gateway);
+        }
+        Ok(json!([{
+            "Name": network.plan.name,
+            "Id": network.plan.id,
+            "Created": humantime::format_rfc3339_nanos(self.created).to_string(),
+            "Scope": "swarm",
+            "Driver": "overlay",
+            "EnableIPv6": false,
+            "IPAM": {"Driver": "default", "Options": null, "Config": [config]},
+            "Internal": false,
+            "Attachable": false,
+            "Ingress": false,
+            "ConfigFrom": {"Network": ""},
+            "ConfigOnly": false,
+            "Containers": containers(network),
+            "Options": {
+                "com.docker.network.driver.overlay.vxlanid_list": network.plan.vni.to_string(),
+            },
+            "Labels": {},
+            "Peers": peers,
+        }]))
+    }
+}
+
+/// This node's endpoints, by id; the load balancer by its name, as the original has it.
+fn containers(network: &Network) -> Value {
+    let mut containers = Map::new();
+    for endpoint in &network.plan.endpoints {
+        let (key, name) = match endpoint.place {
+            Place::Peer { .. } => continue,
+            Place::LoadBalancer => (&endpoint.name, format!("{}-endpoint", network.plan.name)),
+            Place::Netns { .. } | Place::Device { .. } => (&endpoint.id, endpoint.name.clone()),
+        };
+        containers.insert(key.clone(), container(network, endpoint, &name));
+    }
+    Value::Object(containers)
+}
+
+fn container(network: &Network, endpoint: &EndpointPlan, name: &str) -> Value {
+    json!({
+        "Name": name,
+        "EndpointID": endpoint.id,
+        "MacAddress": endpoint.mac.to_string(),
+        "IPv4Address": endpoint.address.map_or_else(String::new, |a| with_prefix(a, network)),
+        "IPv6Address": "",
+    })
+}
+
+fn subnet(network: &Network) -> String {
+    with_prefix(network.plan.subnet.network, network)
+}
+
+fn with_prefix(address: Ipv4Addr, network: &Network) -> String {
+    format!("{address}/{}", network.plan.subnet.prefix)
+}

@@ -1,0 +1,229 @@
+//! The control socket over real Unix sockets in temporary directories.
+
+use std::{os::unix::fs::PermissionsExt, time::Instant};
+
+use serde_json::json;
+
+use super::*;
+
+fn socket_in(directory: &tempfile::TempDir) -> PathBuf {
+    directory.path().join("overlane.sock")
+}
+
+/// Answers `stats` with 42, refuses `runtime`, drops `fdb-show`, and never answers the rest.
+fn serving(listener: Listener) -> Serving {
+    let unanswered = Mutex::new(Vec::new());
+    listener
+        .serve(move |asked| match asked.command {
+            Command::Stats => asked.reply.send(Ok(json!(42))),
+            Command::Runtime => asked.reply.send(Err("no".into())),
+            Command::FdbShow => drop(asked),
+            _ => unanswered.lock().unwrap().push(asked),
+        })
+        .unwrap()
+}
+
+struct Client(BufReader<UnixStream>);
+
+impl Client {
+    fn connect(path: &Path) -> Client {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Client(BufReader::new(stream))
+    }
+
+    /// Sends one line and reads one; an empty one when the server has closed.
+    fn ask(&mut self, line: &str) -> String {
+        let _ = self.0.get_mut().write_all(format!("{line}\n").as_bytes());
+        self.read()
+    }
+
+    fn read(&mut self) -> String {
+        let mut answer = String::new();
+        let _ = self.0.read_line(&mut answer);
+        answer.trim_end().to_owned()
+    }
+}
+
+const STATS: &str = r#"{"version":1,"command":"stats"}"#;
+const STATS_ANSWER: &str = r#"{"version":1,"result":42}"#;
+
+#[test]
+fn a_connection_asks_several_times_and_errors_leave_it_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let _serving = serving(bind(&path).unwrap());
+    let mut client = Client::connect(&path);
+    assert_eq!(client.ask(STATS), STATS_ANSWER);
+    assert_eq!(client.ask(r#"{"version":1,"command":"runtime"}"#), r#"{"version":1,"error":"no"}"#);
+    for (line, says) in [
+        ("stats", "not JSON"),
+        ("", "not JSON"),
+        ("\u{0}\u{1b}[2J", "not JSON"),
+        ("[1]", "protocol version null, this overlane speaks 1"),
+        (r#"{"command":"stats"}"#, "protocol version null"),
+        (r#"{"version":2,"command":"stats"}"#, "protocol version 2, this overlane speaks 1"),
+        (r#"{"version":1,"command":"frobnicate"}"#, "unknown variant `frobnicate`"),
+        (r#"{"version":1,"command":"network-inspect"}"#, "missing field `name`"),
+        (r#"{"version":1,"command":"fdb-show"}"#, "overlane is stopping"),
+    ] {
+        let answer: Value = serde_json::from_str(&client.ask(line)).unwrap();
+        assert_eq!(answer["version"], 1, "{line}");
+        assert!(answer["error"].as_str().unwrap().contains(says), "{line}: {answer}");
+        assert_eq!(client.ask(STATS), STATS_ANSWER, "after {line}");
+    }
+}
+
+#[test]
+fn a_last_line_without_newline_is_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let _serving = serving(bind(&path).unwrap());
+    let mut client = Client::connect(&path);
+    client.0.get_mut().write_all(STATS.as_bytes()).unwrap();
+    client.0.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(client.read(), STATS_ANSWER);
+    assert_eq!(client.read(), "");
+}
+
+#[test]
+fn the_name_of_a_network_reaches_the_control_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let _serving = bind(&path)
+        .unwrap()
+        .serve(|asked| {
+            let name = match &asked.command {
+                Command::NetworkInspect { name } => json!(name),
+                other => json!(format!("{other:?}")),
+            };
+            asked.reply.send(Ok(name));
+        })
+        .unwrap();
+    assert_eq!(
+        Client::connect(&path).ask(r#"{"version":1,"command":"network-inspect","name":"mynet"}"#),
+        r#"{"version":1,"result":"mynet"}"#
+    );
+}
+
+#[test]
+fn a_request_that_is_too_long_is_refused_and_the_server_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let _serving = serving(bind(&path).unwrap());
+    let mut client = Client::connect(&path);
+    assert!(client.ask(&"x".repeat(REQUEST_BYTES_MAX)).contains("longer than 65536 bytes"));
+    assert_eq!(client.ask(STATS), "", "the connection is closed");
+    let padded = format!("{STATS}{}", " ".repeat(REQUEST_BYTES_MAX - STATS.len() - 1));
+    assert_eq!(Client::connect(&path).ask(&padded), STATS_ANSWER, "the longest line that fits");
+}
+
+#[test]
+fn a_control_thread_that_is_silent_and_a_client_that_idles() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let mut listener = bind(&path).unwrap();
+    assert_eq!((listener.answer_within, listener.idle), (ANSWER_WITHIN, IDLE));
+    listener.answer_within = Duration::from_millis(30);
+    listener.idle = Duration::from_millis(200);
+    let _serving = serving(listener);
+    let mut client = Client::connect(&path);
+    let answer = client.ask(r#"{"version":1,"command":"port-list"}"#);
+    assert!(answer.contains("did not answer within 30ms"), "{answer}");
+    let begin = Instant::now();
+    assert_eq!(client.read(), "", "an idle connection is closed");
+    assert!(begin.elapsed() >= Duration::from_millis(150));
+}
+
+#[test]
+fn one_connection_too_many_is_told_so_and_a_closed_one_makes_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let _serving = serving(bind(&path).unwrap());
+    let mut clients: Vec<_> = (0..CONNECTIONS_MAX).map(|_| Client::connect(&path)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask(STATS), STATS_ANSWER);
+    }
+    let answer = Client::connect(&path).read();
+    assert!(answer.contains("64 connections are open"), "{answer}");
+    drop(clients.pop());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Client::connect(&path).ask(STATS) != STATS_ANSWER {
+        assert!(Instant::now() < deadline, "the closed connection's place never came free");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_live_instance_is_named_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let _serving = serving(bind(&path).unwrap());
+    let refusal = format!("{:#}", bind(&path).unwrap_err());
+    let expected = format!(
+        "control socket {} is in use by a running overlane (pid {})",
+        path.display(),
+        std::process::id()
+    );
+    assert!(refusal.starts_with(&expected), "{refusal}");
+    assert_eq!(Client::connect(&path).ask(STATS), STATS_ANSWER);
+}
+
+#[test]
+fn a_stale_socket_is_replaced_but_no_other_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    // Dropping std's listener leaves its file behind, as a killed process does.
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    drop(serving(bind(&path).unwrap()));
+    std::fs::write(&path, "precious").unwrap();
+    let refusal = format!("{:#}", bind(&path).unwrap_err());
+    assert!(refusal.contains("not a socket"), "{refusal}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn the_file_is_private_its_directory_is_made_and_both_kinds_of_drop_remove_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run/overlane/overlane.sock");
+    let listener = bind(&path).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    drop(listener);
+    assert!(!path.exists(), "dropping the listener removes the file");
+    let serving = serving(bind(&path).unwrap());
+    let mut client = Client::connect(&path);
+    assert_eq!(client.ask(STATS), STATS_ANSWER);
+    drop(serving);
+    assert!(!path.exists(), "dropping the server removes the file");
+    assert_eq!(client.ask(STATS), "", "dropping the server closes its connections");
+    assert!(path.parent().unwrap().exists());
+}
+
+#[test]
+fn a_successor_keeps_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let first = bind(&path).unwrap();
+    // Kept under another name: the file system must not give its inode to the second.
+    std::fs::rename(&path, directory.path().join("moved")).unwrap();
+    let _second = serving(bind(&path).unwrap());
+    drop(first);
+    assert_eq!(Client::connect(&path).ask(STATS), STATS_ANSWER);
+}
+
+#[test]
+fn a_path_that_is_too_long_and_a_directory_that_cannot_be_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = directory.path().as_os_str().len() + 1;
+    let longest = directory.path().join("s".repeat(PATH_BYTES_MAX - base));
+    drop(bind(&longest).unwrap());
+    let refusal = bind(&directory.path().join("s".repeat(PATH_BYTES_MAX - base + 1))).unwrap_err();
+    let refusal = format!("{refusal:#}");
+    assert!(refusal.contains("has 108 bytes, a Unix socket's has 107 at most"), "{refusal}");
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refusal = format!("{:#}", bind(&file.join("overlane.sock")).unwrap_err());
+    assert!(refusal.contains("cannot make directory"), "{refusal}");
+}

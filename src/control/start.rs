@@ -1,0 +1,243 @@
+//! From a checked plan to a running control thread: looks at the machine, takes the underlay,
+//! makes the endpoints, and looks up the next hops.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, bail};
+use caps::{CapSet, Capability};
+
+use crate::{
+    af_xdp::HEADROOM,
+    control::{
+        Control, WorkerHandle, endpoints,
+        netlink::{Link, Netlink},
+        next_hop::{NextHops, UnderlayLink},
+        ports::{PortRecord, Role},
+        truth::Truth,
+        workers::Generations,
+    },
+    mailbox::Tick,
+    profile::{Place, Plan},
+    tables::{BridgeIx, PortIx, UNDERLAY, Underlay},
+    wire::template::OUTER_LEN,
+};
+
+/// How long start waits for next hops; what is not known then is looked up while running.
+const NEXT_HOPS_WITHIN: Duration = Duration::from_millis(1500);
+/// Bytes of an Ethernet header.
+const ETHERNET: u32 = 14;
+
+/// Capabilities that this process lacks for running the plan, by name.
+pub fn missing_capabilities(plan: &Plan) -> Vec<String> {
+    let mut needed = vec![Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_BPF];
+    let endpoints = plan.networks.iter().flat_map(|network| &network.endpoints);
+    if endpoints.into_iter().any(|endpoint| matches!(endpoint.place, Place::Netns { .. })) {
+        // setns(2) into a container's namespace.
+        needed.push(Capability::CAP_SYS_ADMIN);
+    }
+    let has = |capability: &Capability| {
+        caps::has_cap(None, CapSet::Effective, *capability).unwrap_or(false)
+    };
+    needed.iter().filter(|capability| !has(capability)).map(ToString::to_string).collect()
+}
+
+impl Control {
+    /// Builds everything up to forwarding. The workers run already, without ports.
+    ///
+    /// # Errors
+    /// What is wrong with the machine and what to do; whatever was made is removed again.
+    pub fn start(
+        plan: Plan,
+        mut netlink: Netlink,
+        workers: Vec<WorkerHandle>,
+        tick: Arc<Tick>,
+    ) -> Result<Control> {
+        let link = underlay_link(&mut netlink, &plan)?;
+        let underlay = Underlay {
+            address: underlay_address(&mut netlink, &plan, &link)?,
+            port: plan.underlay.port,
+        };
+        let default_mtu = check_mtus(&plan, &link)?;
+        let (ports, numbers) = list_ports(&plan, underlay);
+        let truth = Truth::new(&plan, default_mtu, |network, endpoint| {
+            numbers
+                .get(&(network.name.clone(), endpoint.name.clone(), endpoint.id.clone()))
+                .copied()
+        });
+        let link = UnderlayLink { index: link.index, mac: link.mac, mtu: link.mtu };
+        let now = Instant::now();
+        let mut control = Control {
+            hops: NextHops::new(&plan.peers, link),
+            plan,
+            netlink,
+            workers,
+            truth,
+            underlay,
+            ports,
+            made: Vec::new(),
+            generations: Generations::default(),
+            tick,
+            started: now,
+            created: SystemTime::now(),
+            tables_stale: true,
+            hops_stale: true,
+            last_tick: now,
+            last_fill: now,
+            last_second: now,
+            last_look_up: now,
+        };
+        control.take_ports()?;
+        control.wait_for_next_hops();
+        Ok(control)
+    }
+
+    fn take_ports(&mut self) -> Result<()> {
+        let Control { ports, netlink, workers, plan, made, .. } = self;
+        ports[0].attach(netlink, workers, &plan.tuning)?;
+        for (network, wanted) in self.truth.networks.iter().zip(&plan.networks) {
+            for endpoint in &wanted.endpoints {
+                let queues = workers.len() as u32;
+                if endpoints::make_device(netlink, wanted, endpoint, queues, network.mtu)? {
+                    made.push(endpoints::host_device(endpoint));
+                }
+            }
+        }
+        for port in ports.iter_mut().skip(1) {
+            port.attach(netlink, workers, &plan.tuning)
+                .with_context(|| format!("endpoint {}", port.name))?;
+        }
+        self.take_vnis()
+    }
+
+    /// From now on the underlay's program sends us what is ours.
+    pub(super) fn take_vnis(&mut self) -> Result<()> {
+        let vnis: BTreeSet<_> = self.plan.networks.iter().map(|network| network.vni).collect();
+        match self.ports[usize::from(UNDERLAY.0)].underlay_program() {
+            Some(program) => program.take_vnis(&vnis),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_for_next_hops(&mut self) {
+        let start = Instant::now();
+        loop {
+            self.hops_stale = true;
+            self.turn();
+            if self.hops.are_known() || start.elapsed() > NEXT_HOPS_WITHIN {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The network and the endpoint (by position in the plan) of an access port.
+    pub(super) fn local_endpoint(&self, port: PortIx) -> Option<(usize, usize)> {
+        local_endpoints(&self.plan).zip(1..).find(|(_, ix)| *ix == port.0).map(|(at, _)| at)
+    }
+}
+
+/// Programs first, so that the kernel has the packets again; then the veth pairs made here (a
+/// namespace that is gone took its one along).
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.detach_ports();
+        for device in std::mem::take(&mut self.made) {
+            if let Err(error) = self.netlink.delete_link_by_name(&device) {
+                tracing::warn!("{error:#}");
+            }
+        }
+    }
+}
+
+/// Positions (network, endpoint) of the endpoints that have a port, in the order of the ports.
+fn local_endpoints(plan: &Plan) -> impl Iterator<Item = (usize, usize)> {
+    plan.networks.iter().enumerate().flat_map(|(n, network)| {
+        let endpoints = network.endpoints.iter().enumerate();
+        endpoints
+            .filter(|(_, endpoint)| endpoints::device(endpoint).is_some())
+            .map(move |(e, _)| (n, e))
+    })
+}
+
+type Numbers = HashMap<(String, String, String), PortIx>;
+
+fn list_ports(plan: &Plan, underlay: Underlay) -> (Vec<PortRecord>, Numbers) {
+    let name = &plan.underlay.interface;
+    let role = Role::Underlay { address: underlay.address, port: underlay.port };
+    let mut ports = vec![PortRecord::new(UNDERLAY, name, name, role, plan)];
+    let mut numbers = Numbers::new();
+    for ((n, e), ix) in local_endpoints(plan).zip(1..) {
+        let (network, endpoint) = (&plan.networks[n], &plan.networks[n].endpoints[e]);
+        let ix = PortIx(ix);
+        let role = Role::Access(BridgeIx(n as u16));
+        let device = endpoints::device(endpoint).unwrap_or_default();
+        ports.push(PortRecord::new(ix, &endpoint.name, &device, role, plan));
+        numbers.insert((network.name.clone(), endpoint.name.clone(), endpoint.id.clone()), ix);
+    }
+    (ports, numbers)
+}
+
+fn underlay_link(netlink: &mut Netlink, plan: &Plan) -> Result<Link> {
+    let name = &plan.underlay.interface;
+    let link = netlink.link_by_name(name)?.with_context(|| {
+        format!("underlay interface {name} does not exist; `ip link` lists those that do")
+    })?;
+    if !link.up {
+        bail!("underlay interface {name} is down: `ip link set {name} up`");
+    }
+    Ok(link)
+}
+
+fn underlay_address(netlink: &mut Netlink, plan: &Plan, link: &Link) -> Result<std::net::Ipv4Addr> {
+    let addresses = netlink.ipv4_addresses(link.index)?;
+    let name = &link.name;
+    match plan.underlay.address {
+        None => addresses.first().map(|(address, _)| *address).with_context(|| {
+            format!("underlay interface {name} has no IPv4 address: `ip address add ADDRESS/PREFIX dev {name}`")
+        }),
+        Some(wanted) if addresses.iter().any(|(address, _)| *address == wanted) => Ok(wanted),
+        Some(wanted) => {
+            let has: Vec<_> = addresses.iter().map(|(address, _)| address.to_string()).collect();
+            let has = if has.is_empty() { "none".into() } else { has.join(", ") };
+            bail!(
+                "underlay interface {name} does not have the address {wanted} (it has {has}): \
+                 `ip address add {wanted}/PREFIX dev {name}`, or change underlay.address"
+            )
+        }
+    }
+}
+
+/// Every MTU fits the one below it: the default of a network's.
+fn check_mtus(plan: &Plan, link: &Link) -> Result<u16> {
+    let carried = plan.tuning.frame_size - HEADROOM as u32 - ETHERNET;
+    if link.mtu > carried {
+        bail!(
+            "underlay interface {} has mtu {}, and a chunk of {} bytes carries at most {carried}: \
+             `ip link set {} mtu {carried}`, or a larger tuning.frame_size (4096 carries {})",
+            link.name,
+            link.mtu,
+            plan.tuning.frame_size,
+            link.name,
+            4096 - HEADROOM as u32 - ETHERNET,
+        );
+    }
+    let most = link.mtu.saturating_sub(OUTER_LEN as u32);
+    for network in &plan.networks {
+        if let Some(mtu) = network.mtu
+            && u32::from(mtu) > most
+        {
+            bail!(
+                "network {}: mtu {mtu} cannot fit: the underlay {} has mtu {}, of which VXLAN \
+                 takes {OUTER_LEN}; the largest that fits is {most}",
+                network.name,
+                link.name,
+                link.mtu,
+            );
+        }
+    }
+    Ok(most.min(u32::from(u16::MAX)) as u16)
+}

@@ -1,0 +1,163 @@
+//! Judges a profile as written and builds the plan from it.
+//!
+//! Called by `parse` alone. Every check goes on after a broken rule, so that one look shows
+//! them all. Invariant: whatever yields `None` in here has said why in [`Problems`].
+
+mod endpoint;
+mod network;
+mod peers;
+mod place;
+mod problems;
+mod tuning;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+use problems::Problems;
+
+use super::{
+    error::Error,
+    plan::{NetworkPlan, Plan, UnderlayPlan},
+    raw,
+};
+
+/// The longest path that a Unix socket address holds (`sun_path` less its zero, unix(7)).
+const SOCKET_PATH_BYTES: usize = 107;
+const MOST_NETWORKS: usize = 65_000;
+const MOST_PEERS: usize = 65_000;
+const MOST_LOCAL_ENDPOINTS: usize = 4_000;
+
+/// The plan that `raw`, read from `text`, describes; `path` is for messages.
+pub(super) fn profile(path: &Path, text: &str, raw: &raw::Profile) -> Result<Plan, Error> {
+    let mut problems = Problems::new(text);
+    let plan = plan(&mut problems, path, raw);
+    if let Some(plan) = &plan {
+        frames_suffice(&mut problems, plan, raw);
+        numbers_suffice(&mut problems, plan);
+    }
+    let found = problems.found();
+    plan.filter(|_| found.is_empty()).ok_or_else(|| Error::new(path, found))
+}
+
+fn plan(problems: &mut Problems, path: &Path, raw: &raw::Profile) -> Option<Plan> {
+    let node = node(problems, raw);
+    let socket = socket(problems, raw);
+    let underlay = underlay(problems, raw);
+    let own_address = underlay.as_ref().and_then(|underlay| underlay.address);
+    let peers = peers::check(problems, &raw.peer, node.as_deref(), own_address);
+    let (tuning, core_positions) = tuning::check(problems, &raw.tuning);
+    let local = network::Node {
+        name: node.as_deref().unwrap_or_default(),
+        underlay: raw
+            .underlay
+            .as_ref()
+            .and_then(|table| Some(table.get_ref().interface.as_ref()?.get_ref().as_str())),
+        peers: raw
+            .peer
+            .iter()
+            .filter_map(|peer| Some(peer.get_ref().name.as_ref()?.get_ref().as_str()))
+            .collect(),
+        frame_size: tuning.as_ref().map(|tuning| tuning.frame_size),
+    };
+    let networks = networks(problems, raw, &local);
+    Some(Plan {
+        path: path.to_owned(),
+        node: node?,
+        socket: socket?,
+        underlay: underlay?,
+        peers: peers?,
+        networks: networks?,
+        tuning: tuning?,
+        core_positions,
+    })
+}
+
+fn node(problems: &mut Problems, raw: &raw::Profile) -> Option<String> {
+    let Some(table) = &raw.node else {
+        return problems.absent("node", "is missing; add [node] with name = \"node1\"");
+    };
+    let name =
+        problems.required(&table.get_ref().name, table.span(), "name", "name = \"node1\"")?;
+    problems.judge(name, words::name(name.get_ref())).cloned()
+}
+
+fn socket(problems: &mut Problems, raw: &raw::Profile) -> Option<PathBuf> {
+    let Some(socket) = raw.control.as_ref().and_then(|table| table.socket.as_ref()) else {
+        return Some(PathBuf::from("/run/overlane/overlane.sock"));
+    };
+    let bytes = socket.get_ref().len();
+    if (1..=SOCKET_PATH_BYTES).contains(&bytes) {
+        return Some(PathBuf::from(socket.get_ref()));
+    }
+    problems.at(
+        socket,
+        format!(
+            "a path of {bytes} bytes cannot be a Unix socket; use 1 to {SOCKET_PATH_BYTES} bytes"
+        ),
+    )
+}
+
+fn underlay(problems: &mut Problems, raw: &raw::Profile) -> Option<UnderlayPlan> {
+    let Some(table) = &raw.underlay else {
+        return problems.absent("underlay", "is missing; add [underlay] with interface = \"eth0\"");
+    };
+    let raw = table.get_ref();
+    let interface =
+        problems.required(&raw.interface, table.span(), "interface", "interface = \"eth0\"");
+    let interface =
+        interface.and_then(|name| problems.judge(name, words::interface(name.get_ref())));
+    let address = match &raw.address {
+        Some(text) => peers::vtep(problems, text).map(Some),
+        None => Some(None),
+    };
+    let port = problems.number(&raw.port, "a UDP port", 1..=65535, 4789);
+    Some(UnderlayPlan { interface: interface?.clone(), address: address?, port: port? })
+}
+
+/// The networks in file order; those of a `BTreeMap` come in the order of their names.
+fn networks(
+    problems: &mut Problems,
+    raw: &raw::Profile,
+    local: &network::Node,
+) -> Option<Vec<NetworkPlan>> {
+    if raw.network.is_empty() {
+        return problems.absent("network", "none is there; add [network.NAME] with vni and subnet");
+    }
+    let mut in_file: Vec<_> = raw.network.iter().collect();
+    in_file.sort_by_key(|(name, _)| name.span().start);
+    let mut seen = network::Seen::default();
+    let plans: Vec<_> = in_file
+        .into_iter()
+        .map(|(name, table)| network::check(problems, local, &mut seen, name, table))
+        .collect();
+    plans.into_iter().collect()
+}
+
+/// `frames`, if given, must hold the least fill of every port.
+/// The tables number networks and peers with 16 bits, and a worker names its sockets with 12.
+fn numbers_suffice(problems: &mut Problems, plan: &Plan) {
+    let counts = [
+        ("network", plan.networks.len(), MOST_NETWORKS),
+        ("peer", plan.peers.len(), MOST_PEERS),
+        ("network.*.endpoint", plan.access_ports() as usize, MOST_LOCAL_ENDPOINTS),
+    ];
+    for (key, count, most) in counts {
+        if count > most {
+            let message = format!("there are {count}; one node takes at most {most}");
+            problems.absent::<()>(key, &message);
+        }
+    }
+}
+
+fn frames_suffice(problems: &mut Problems, plan: &Plan, raw: &raw::Profile) {
+    let (Some(frames), Some(written)) = (plan.tuning.frames, &raw.tuning.frames) else {
+        return;
+    };
+    let least = plan.least_frames();
+    if frames < least {
+        let ports = plan.access_ports();
+        problems.at::<()>(written, format!(
+            "{frames} chunks are too few for the underlay and {ports} access ports (a least fill \
+             of 64 and 16 each, in three quarters of them); use at least {least}, or \"auto\""));
+    }
+}

@@ -1,0 +1,216 @@
+//! What a checked profile says: every default filled in, every rule of the file kept.
+//!
+//! Nothing here depends on the machine; whether the interface exists or has enough queues
+//! is found out by the switch at start.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+
+use super::error::Position;
+use crate::wire::{Mac, Vni};
+
+/// A whole node, ready to be built.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The file it came from, for messages and for reload.
+    pub path: PathBuf,
+    /// `[node] name`.
+    pub node: String,
+    /// `[control] socket`.
+    pub socket: PathBuf,
+    /// `[underlay]`.
+    pub underlay: UnderlayPlan,
+    /// Every `[[peer]]`, in file order.
+    pub peers: Vec<PeerPlan>,
+    /// Every `[network.NAME]`, in file order.
+    pub networks: Vec<NetworkPlan>,
+    /// `[tuning]`.
+    pub tuning: Tuning,
+    /// Where the file says which cores; the default points nowhere.
+    pub core_positions: CorePositions,
+}
+
+/// Where VXLAN packets leave and enter.
+#[derive(Clone, Debug)]
+pub struct UnderlayPlan {
+    /// The interface's name.
+    pub interface: String,
+    /// This node's VTEP; `None`: the interface's first IPv4 address.
+    pub address: Option<Ipv4Addr>,
+    /// UDP port, 4789 unless set.
+    pub port: u16,
+}
+
+/// Another node.
+#[derive(Clone, Debug)]
+pub struct PeerPlan {
+    /// Its name.
+    pub name: String,
+    /// Its VTEP.
+    pub address: Ipv4Addr,
+}
+
+/// What happens to broadcast, multicast and unknown unicast from a local port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// It reaches the network's other local ports only.
+    None,
+    /// It also goes to every peer, one copy each (head-end replication).
+    HeadEnd,
+}
+
+/// An IPv4 subnet; host bits are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// The network address.
+    pub network: Ipv4Addr,
+    /// Prefix length, 1 to 30.
+    pub prefix: u8,
+}
+
+/// One overlay network: a bridge domain and its VNI.
+#[derive(Clone, Debug)]
+pub struct NetworkPlan {
+    /// Its name.
+    pub name: String,
+    /// 25 lower-case characters, given or derived from the name.
+    pub id: String,
+    /// Its VNI.
+    pub vni: Vni,
+    /// Its subnet.
+    pub subnet: Subnet,
+    /// The gateway address, answered on every node.
+    pub gateway: Option<Ipv4Addr>,
+    /// Set only if the file sets it; the default is the underlay's MTU - 50.
+    pub mtu: Option<u16>,
+    /// The flooding rule.
+    pub flood: Flood,
+    /// Whether MACs are learned from traffic.
+    pub learning: bool,
+    /// Learned rows older than this go, in seconds; 0: never. Default 300.
+    pub age_s: u32,
+    /// Every `[[network.NAME.endpoint]]`, in file order.
+    pub endpoints: Vec<EndpointPlan>,
+}
+
+/// A MAC (and usually an address) and where it lives.
+#[derive(Clone, Debug)]
+pub struct EndpointPlan {
+    /// Its name, unique on its node.
+    pub name: String,
+    /// 64 hexadecimal characters, given or derived from the network's and its own name.
+    pub id: String,
+    /// Given, or 02:42 and the address.
+    pub mac: Mac,
+    /// Always there, except that a `device` may do without.
+    pub address: Option<Ipv4Addr>,
+    /// Where it lives.
+    pub place: Place,
+}
+
+/// Where an endpoint lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A container here: Overlane makes a veth pair and moves one end in.
+    Netns {
+        /// A path: `/run/netns/NAME` for a plain name.
+        netns: PathBuf,
+        /// The interface's name in there. Default `eth0`.
+        interface: String,
+        /// Whether a default route through the gateway is set in there.
+        default_route: bool,
+    },
+    /// A device here that exists already.
+    Device {
+        /// Its name.
+        device: String,
+    },
+    /// Behind the peer of this name.
+    Peer {
+        /// The peer's name.
+        peer: String,
+    },
+    /// An address of this node's own that answers ARP and ping (`kind = "load-balancer"`).
+    LoadBalancer,
+}
+
+/// How a socket is bound and a program attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The best that the device gives: zero-copy, else copy; native XDP, else skb mode.
+    Auto,
+    /// Native XDP and zero-copy, or refuse.
+    ZeroCopy,
+    /// Native XDP and copy, or refuse.
+    Copy,
+    /// The generic (skb) hook and copy.
+    Skb,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Polls on.
+    Spin,
+    /// Spins, then pauses, then sleeps in poll(2).
+    Adaptive,
+}
+
+/// Whether packet memory uses huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// When there are any.
+    Auto,
+    /// Refuse to start without.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Largest sizes of the four rings, in descriptors; powers of two.
+#[derive(Clone, Copy, Debug)]
+pub struct RingSizes {
+    /// Received frames.
+    pub rx: u32,
+    /// Frames to send.
+    pub tx: u32,
+    /// Empty frames for the kernel.
+    pub fill: u32,
+    /// Sent frames coming back.
+    pub completion: u32,
+}
+
+/// `[tuning]`.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// Cores that poll, one worker each. Not empty, no duplicates.
+    pub workers: Vec<usize>,
+    /// The control thread's core.
+    pub control: usize,
+    /// Mode for interfaces that `interface` doesn't name.
+    pub mode: Mode,
+    /// Frames per receive, 1 to 64.
+    pub burst: usize,
+    /// Chunks per worker; `None`: computed from the ports.
+    pub frames: Option<u32>,
+    /// Bytes per chunk: 2048 or 4096.
+    pub frame_size: u32,
+    /// Ring sizes.
+    pub ring: RingSizes,
+    /// Idle policy.
+    pub idle: Idle,
+    /// Huge pages.
+    pub hugepages: HugePages,
+    /// `SO_PREFER_BUSY_POLL` on the sockets.
+    pub busy_poll: bool,
+    /// `[tuning.interface.NAME] mode`.
+    pub interface_mode: BTreeMap<String, Mode>,
+}
+
+/// Where the file names cores: [`Plan::check_cores`] runs after the file has been read.
+#[derive(Clone, Debug, Default)]
+pub struct CorePositions {
+    /// One for each of `workers`.
+    pub workers: Vec<Position>,
+    /// Of `control`.
+    pub control: Position,
+}

@@ -1,0 +1,118 @@
+//! The hash of an inner frame's flow, which becomes the outer UDP source port
+//! (RFC 7348, section 5): packets of one flow take one path through the underlay and one
+//! receive queue at the far end, and many flows spread over all of them.
+//!
+//! Called by the data path once per frame that is encapsulated.
+
+use super::{
+    Mac,
+    ethernet::{self, Ethernet},
+    ipv4::{self, Ipv4},
+    ipv6::Ipv6,
+    vlan::Vlan,
+};
+
+/// VLAN tags that are looked through.
+const MAX_TAGS: usize = 2;
+
+/// First digits of pi in hexadecimal: bits without a pattern.
+const PI: [u64; 4] =
+    [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
+
+/// The hash of `frame`'s flow, the same on every machine.
+///
+/// What it covers: addresses, protocol and ports of TCP, UDP and SCTP over IPv4 or IPv6;
+/// addresses and protocol of other IP packets, of IPv4 fragments (only the first has the
+/// ports) and of IPv6 packets with extension headers; MACs and EtherType of all else, IP
+/// that is malformed too. Up to two VLAN tags are looked through and not covered.
+/// Less than an Ethernet header: 0.
+#[inline]
+pub fn hash(frame: &[u8]) -> u32 {
+    let Some((header, mut rest)) = Ethernet::parse(frame) else {
+        return 0;
+    };
+    let mut ether_type = header.ether_type();
+    for _ in 0..MAX_TAGS {
+        if ether_type != ethernet::VLAN && ether_type != ethernet::QINQ {
+            break;
+        }
+        let Some((tag, inside)) = Vlan::parse(rest) else {
+            break;
+        };
+        (ether_type, rest) = (tag.ether_type(), inside);
+    }
+    let of_ip = match ether_type {
+        ethernet::IPV4 => of_ipv4(rest),
+        ethernet::IPV6 => of_ipv6(rest),
+        _ => None,
+    };
+    of_ip.unwrap_or_else(|| of_macs(header.dst(), header.src(), ether_type))
+}
+
+/// The UDP source port that carries the hash: its low 14 bits, in 49152..=65535 (the
+/// dynamic ports, as RFC 7348 recommends).
+#[inline]
+pub fn source_port(hash: u32) -> u16 {
+    0xc000 | hash as u16 & 0x3fff
+}
+
+/// `None` if the packet is malformed.
+#[inline]
+fn of_ipv4(packet: &[u8]) -> Option<u32> {
+    let (ip, payload) = Ipv4::parse(packet).ok()?;
+    let ports = match ip.is_fragment() {
+        true => 0,
+        false => ports(ip.protocol(), payload),
+    };
+    let addresses = u64::from(ip.src().to_bits()) << 32 | u64::from(ip.dst().to_bits());
+    Some(mix(addresses, with_protocol(ports, ip.protocol())))
+}
+
+/// `None` if the packet is malformed.
+#[inline]
+fn of_ipv6(packet: &[u8]) -> Option<u32> {
+    let (ip, payload) = Ipv6::parse(packet)?;
+    let ports = ports(ip.next_header(), payload);
+    let src = folded_multiply(ip.src().to_bits(), PI[0], PI[1]);
+    // Other constants than the source's: exchanged addresses are another flow.
+    let dst = folded_multiply(ip.dst().to_bits(), PI[2], PI[3]);
+    Some(mix(src ^ dst, with_protocol(ports, ip.next_header())))
+}
+
+#[inline]
+fn of_macs(dst: Mac, src: Mac, ether_type: u16) -> u32 {
+    mix(dst.to_u64() << 16 | u64::from(ether_type), src.to_u64())
+}
+
+/// Source and destination port, or 0 if the protocol has none or they were cut off.
+#[inline]
+fn ports(protocol: u8, payload: &[u8]) -> u32 {
+    match (protocol, payload.first_chunk()) {
+        (ipv4::TCP | ipv4::UDP | ipv4::SCTP, Some(ports)) => u32::from_be_bytes(*ports),
+        _ => 0,
+    }
+}
+
+#[inline]
+fn with_protocol(ports: u32, protocol: u8) -> u64 {
+    u64::from(ports) << 8 | u64::from(protocol)
+}
+
+/// Two words to 32 bits, each of which depends on all of both.
+#[inline]
+fn mix(a: u64, b: u64) -> u32 {
+    let mixed = folded_multiply(u128::from(a) << 64 | u128::from(b), PI[0], PI[1]);
+    folded_multiply(u128::from(mixed), PI[2], PI[3]) as u32
+}
+
+/// The 128-bit product of both halves of `words`, one half of it xored onto the other.
+/// The constants keep a zero half from wiping out the other.
+#[inline]
+fn folded_multiply(words: u128, high_key: u64, low_key: u64) -> u64 {
+    let (high, low) = ((words >> 64) as u64 ^ high_key, words as u64 ^ low_key);
+    let product = u128::from(high) * u128::from(low);
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! What every command prints, to the letter.
+
+use overlane::control::protocol::Command;
+use serde_json::{Value, json};
+
+use crate::{Served, run, walkthrough};
+
+/// Shows what the command prints, which must also be what the manual says that it prints.
+fn documented(served: &Served, arguments: &[&str]) -> String {
+    let text = served.show(arguments);
+    let example = format!("```text\n$ overlane {}\n{text}```\n", arguments.join(" "));
+    let manual = include_str!("../../docs/cli.md");
+    assert!(manual.contains(&example), "docs/cli.md lacks:\n{example}");
+    text
+}
+
+#[test]
+fn fdb_and_neigh_read_as_iproute2_does() {
+    let served = Served::walkthrough();
+    assert_eq!(
+        documented(&served, &["fdb", "show"]),
+        "02:42:0a:00:01:05 dev vxlan0 dst 172.19.188.123 vni 4097 self permanent\n\
+         02:42:0a:00:01:04 dev vxlan0 dst 172.19.188.123 vni 4097 self permanent\n\
+         02:42:0a:00:01:03 dev app.1 master mynet permanent\n\
+         0a:00:00:00:00:01 dev vxlan0 dst 172.19.188.123 vni 4097 self\n\
+         0a:00:00:00:00:02 dev tap7 master mynet\n"
+    );
+    assert_eq!(
+        documented(&served, &["fdb", "show", "dev", "app.1", "network", "mynet"]),
+        "02:42:0a:00:01:03 dev app.1 master mynet permanent\n"
+    );
+    assert_eq!(served.show(&["fdb", "show", "network", "other"]), "");
+    assert_eq!(served.json(&["fdb", "show", "network", "other"]), json!([]));
+    assert_eq!(
+        documented(&served, &["neigh", "show"]),
+        "10.0.1.4 dev vxlan0 lladdr 02:42:0a:00:01:04 PERMANENT\n\
+         10.0.1.5 dev vxlan0 lladdr 02:42:0a:00:01:05 PERMANENT\n"
+    );
+    assert_eq!(served.show(&["neigh", "show", "dev", "app.1"]), "");
+}
+
+#[test]
+fn lists_are_aligned_tables() {
+    let served = Served::walkthrough();
+    assert_eq!(
+        documented(&served, &["network", "list"]),
+        "\
+NETWORK ID     NAME    DRIVER    SCOPE    VNI   SUBNET        GATEWAY     MTU   FLOOD
+ysbj86zsjo3i   mynet   overlay   swarm   4097   10.0.1.0/24   10.0.1.1   1450   none
+"
+    );
+    assert_eq!(
+        documented(&served, &["endpoint", "list"]),
+        "\
+NAME       NETWORK   ADDRESS       MAC                 NODE    VTEP             KIND            PORT
+app.1      mynet     10.0.1.3/24   02:42:0a:00:01:03   node1   -                container       app.1
+app.2      mynet     10.0.1.4/24   02:42:0a:00:01:04   node2   172.19.188.123   remote          -
+lb-mynet   mynet     10.0.1.6/24   02:42:0a:00:01:06   node1   -                load-balancer   -
+"
+    );
+    assert_eq!(
+        documented(&served, &["peer", "list"]),
+        "\
+NAME    ADDRESS          STATE        NEXT-HOP       LLADDR              REASON
+node1   172.19.177.14    local        -              -                   -
+node2   172.19.188.123   up           172.19.176.1   0a:58:ac:13:b0:01   -
+node3   172.19.190.7     unresolved   -              -                   no route
+"
+    );
+    assert_eq!(
+        documented(&served, &["port", "list"]),
+        "\
+NAME    DEVICE         ROLE       NETWORK   MODE   QUEUES    MTU   STATE
+eth0    eth0           underlay   -         copy        2   1500   up
+app.1   ol0123456789   access     mynet     copy        1   1450   up
+"
+    );
+}
+
+#[test]
+fn figures_reconcile_in_sight() {
+    let served = Served::walkthrough();
+    assert_eq!(
+        documented(&served, &["stats"]),
+        "\
+PORT    RX-PACKETS   RX-BYTES   TX-PACKETS   TX-BYTES   PENDING   KERNEL-LOST   FILL-EMPTY   DEVICE-RX-DROP   DEVICE-TX-DROP
+eth0           103      15244          100      14800         1             7            0                4                0
+app.1            0          0            0          0         0             0            0                0                0
+
+WORKER   RECEIVED   +   MADE   =   SENT   +   DROPPED   +   PENDING
+core 1        203   +      7   =    200   +         9   +         1
+
+dropped:
+  gateway-source    7
+  unknown-unicast   2
+
+left to the kernel:
+  not-udp   12
+"
+    );
+    assert_eq!(
+        documented(&served, &["runtime"]),
+        "\
+pid 4711
+WORKER    UPTIME   BUSY%   IDLE%   KERNEL%   PACKETS   BURST   P50   P99   CYCLES/PACKET   SYSCALLS/PACKET   FRAMES-FREE
+core 1   2:03:04    25.0    75.0      90.5      3200    32.0    31    64            2680            0.0156     6000/8192
+"
+    );
+}
+
+#[test]
+fn json_is_the_rows_as_they_are() {
+    let served = Served::walkthrough();
+    for (arguments, command) in [
+        (["fdb", "show"], Command::FdbShow),
+        (["neigh", "show"], Command::NeighShow),
+        (["network", "list"], Command::NetworkList),
+        (["endpoint", "list"], Command::EndpointList),
+        (["peer", "list"], Command::PeerList),
+        (["port", "list"], Command::PortList),
+    ] {
+        assert_eq!(served.json(&arguments), walkthrough::answer(command).unwrap(), "{arguments:?}");
+    }
+    assert_eq!(served.json(&["stats"]), walkthrough::answer(Command::Stats).unwrap());
+    assert_eq!(served.json(&["runtime"]), walkthrough::answer(Command::Runtime).unwrap());
+}
+
+#[test]
+fn inspect_prints_as_docker_does_with_or_without_j() {
+    let served = Served::walkthrough();
+    let expected = r#"[
+    {
+        "Name": "mynet",
+        "Id": "ysbj86zsjo3iieivgvkzbr4ly",
+        "IPAM": {
+            "Driver": "default",
+            "Options": null,
+            "Config": [
+                {
+                    "Subnet": "10.0.1.0/24",
+                    "Gateway": "10.0.1.1"
+                }
+            ]
+        },
+        "Labels": {}
+    }
+]
+"#;
+    assert_eq!(served.show(&["network", "inspect", "mynet"]), expected);
+    assert_eq!(served.show(&["network", "inspect", "mynet", "-j"]), expected);
+}
+
+#[test]
+fn the_protocol_page_names_every_command_and_key() {
+    let page = include_str!("../../docs/control-protocol.md");
+    let named = |name: &str| page.contains(&format!("`{name}`"));
+    for (command, mut rows) in [
+        Command::FdbShow,
+        Command::NeighShow,
+        Command::NetworkList,
+        Command::EndpointList,
+        Command::PeerList,
+        Command::PortList,
+        Command::Stats,
+        Command::Runtime,
+    ]
+    .map(|command| (json!(command), walkthrough::answer(command).unwrap()))
+    {
+        let request = json!({"version": 1, "command": command["command"]});
+        assert!(page.contains(&format!("`{request}`")), "{request}");
+        // Reasons are the data path's to name, not the protocol's.
+        if let Some(stats) = rows.as_object_mut() {
+            stats.remove("drops");
+            stats.remove("left_to_kernel");
+        }
+        for key in keys(&rows) {
+            let introduced = ["ports", "workers", "pid"].contains(&key.as_str());
+            assert!(named(&key) || introduced, "{request}: `{key}` is missing");
+        }
+    }
+}
+
+/// Every key of every object in `value`.
+fn keys(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(keys).collect(),
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(key, value)| std::iter::once(key.clone()).chain(keys(value)))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The profile of the walk-through's node1, with core 0 alone, which every machine has.
+const PROFILE: &str = r#"
+[node]
+name = "node1"
+
+[underlay]
+interface = "eth0"
+address = "172.19.177.14"
+
+[[peer]]
+name = "node2"
+address = "172.19.188.123"
+
+[network.mynet]
+id = "ysbj86zsjo3iieivgvkzbr4ly"
+vni = 4097
+subnet = "10.0.1.0/24"
+gateway = "10.0.1.1"
+
+[[network.mynet.endpoint]]
+name = "app.1"
+netns = "app1"
+address = "10.0.1.3"
+
+[[network.mynet.endpoint]]
+name = "app.2"
+peer = "node2"
+address = "10.0.1.4"
+
+[tuning]
+workers = [0]
+control = 0
+"#;
+
+#[test]
+fn check_sums_a_profile_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node.toml");
+    let file = path.to_str().unwrap();
+    std::fs::write(&path, PROFILE).unwrap();
+    let (code, text, stderr) = run(&["check", "--config", file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let expected = "\
+node        node1
+socket      /run/overlane/overlane.sock
+underlay    eth0, VTEP 172.19.177.14, UDP port 4789
+peers       1
+networks    1
+endpoints   2 (1 here, 1 behind peers)
+cores       workers 0, control 0
+memory      ";
+    assert!(text.starts_with(expected), "{text}");
+    for port in ["\neth0 ", "\napp.1 "] {
+        assert!(text.contains(port), "{text}");
+    }
+    assert!(text.ends_with(&format!("\n{file}: ok\n")), "{text}");
+
+    let (code, text, _) = run(&["check", "--config", file, "-j"]);
+    assert_eq!(code, 0);
+    let object: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(object["node"], "node1");
+    assert_eq!(
+        object["networks"],
+        json!([{"name": "mynet", "id": "ysbj86zsjo3iieivgvkzbr4ly", "vni": 4097,
+                "subnet": "10.0.1.0/24", "endpoints": 2, "endpoints_here": 1}])
+    );
+    let memory = &object["memory"];
+    let of = |key: &str| memory[key].as_u64().unwrap();
+    assert_eq!(memory["ports"][1]["name"], "app.1");
+    let ports: u64 = memory["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| port["bytes"].as_u64().unwrap())
+        .sum();
+    assert_eq!(of("total_bytes"), of("per_worker_chunks") * of("chunk_bytes") + ports);
+}
+
+#[test]
+fn check_names_the_line_of_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node.toml");
+    std::fs::write(&path, PROFILE.replace("vni = 4097", "vnii = 4097")).unwrap();
+    for command in ["check", "run"] {
+        let (code, stdout, stderr) = run(&[command, "--config", path.to_str().unwrap()]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.starts_with("overlane: "), "{stderr}");
+        assert!(stderr.contains("vnii") && stderr.contains(":15"), "{stderr}");
+    }
+}

@@ -1,0 +1,216 @@
+//! The rows of the walk-through's node1, and a few more for what it does not have.
+
+use overlane::control::protocol::{
+    Command, EndpointRow, FdbRow, KernelLoss, NeighRow, NetworkRow, PeerRow, PortRow, PortStats,
+    Runtime, Stats, WorkerRuntime, WorkerStats,
+};
+use serde_json::{Value, json};
+
+/// What the control thread would answer.
+pub fn answer(command: Command) -> Result<Value, String> {
+    let rows = match command {
+        Command::FdbShow => json!(fdb()),
+        Command::NeighShow => json!(neighbours()),
+        Command::NetworkList => json!(networks()),
+        Command::NetworkInspect { name } if name == "mynet" => inspected(),
+        Command::NetworkInspect { name } => {
+            return Err(format!("network {name}: there is none: see `overlane network list`"));
+        }
+        Command::EndpointList => json!(endpoints()),
+        Command::PeerList => json!(peers()),
+        Command::PortList => json!(ports()),
+        Command::Stats => json!(stats()),
+        Command::Runtime => json!(runtime()),
+    };
+    Ok(rows)
+}
+
+pub fn remote(mac: &str, state: &str) -> FdbRow {
+    FdbRow {
+        mac: mac.into(),
+        ifname: "vxlan0".into(),
+        dst: Some("172.19.188.123".into()),
+        vni: Some(4097),
+        flags: vec!["self".into()],
+        master: None,
+        state: state.into(),
+        network: "mynet".into(),
+    }
+}
+
+fn local(mac: &str, port: &str, state: &str) -> FdbRow {
+    FdbRow {
+        mac: mac.into(),
+        ifname: port.into(),
+        dst: None,
+        vni: None,
+        flags: vec![],
+        master: Some("mynet".into()),
+        state: state.into(),
+        network: "mynet".into(),
+    }
+}
+
+fn fdb() -> Vec<FdbRow> {
+    vec![
+        remote("02:42:0a:00:01:05", "permanent"),
+        remote("02:42:0a:00:01:04", "permanent"),
+        local("02:42:0a:00:01:03", "app.1", "permanent"),
+        remote("0a:00:00:00:00:01", ""),
+        local("0a:00:00:00:00:02", "tap7", ""),
+    ]
+}
+
+pub fn neighbours() -> Vec<NeighRow> {
+    [("10.0.1.4", "02:42:0a:00:01:04"), ("10.0.1.5", "02:42:0a:00:01:05")]
+        .map(|(dst, lladdr)| NeighRow {
+            dst: dst.into(),
+            dev: "vxlan0".into(),
+            lladdr: lladdr.into(),
+            state: vec!["PERMANENT".into()],
+            network: "mynet".into(),
+        })
+        .into()
+}
+
+fn networks() -> Vec<NetworkRow> {
+    vec![NetworkRow {
+        id: "ysbj86zsjo3iieivgvkzbr4ly".into(),
+        name: "mynet".into(),
+        driver: "overlay".into(),
+        scope: "swarm".into(),
+        vni: 4097,
+        subnet: "10.0.1.0/24".into(),
+        gateway: Some("10.0.1.1".into()),
+        mtu: 1450,
+        flood: "none".into(),
+    }]
+}
+
+fn endpoints() -> Vec<EndpointRow> {
+    let row = |name: &str, last: u8, node: &str, kind: &str| EndpointRow {
+        name: name.into(),
+        id: "0123".into(),
+        network: "mynet".into(),
+        address: Some(format!("10.0.1.{last}/24")),
+        mac: format!("02:42:0a:00:01:{last:02x}"),
+        node: node.into(),
+        vtep: (kind == "remote").then(|| "172.19.188.123".into()),
+        kind: kind.into(),
+        port: (kind == "container").then(|| name.into()),
+    };
+    vec![
+        row("app.1", 3, "node1", "container"),
+        row("app.2", 4, "node2", "remote"),
+        row("lb-mynet", 6, "node1", "load-balancer"),
+    ]
+}
+
+fn peers() -> Vec<PeerRow> {
+    let row = |name: &str, address: &str, state: &str| PeerRow {
+        name: name.into(),
+        address: address.into(),
+        state: state.into(),
+        next_hop: None,
+        lladdr: None,
+        reason: None,
+    };
+    vec![
+        row("node1", "172.19.177.14", "local"),
+        PeerRow {
+            next_hop: Some("172.19.176.1".into()),
+            lladdr: Some("0a:58:ac:13:b0:01".into()),
+            ..row("node2", "172.19.188.123", "up")
+        },
+        PeerRow { reason: Some("no route".into()), ..row("node3", "172.19.190.7", "unresolved") },
+    ]
+}
+
+fn ports() -> Vec<PortRow> {
+    vec![
+        PortRow {
+            name: "eth0".into(),
+            device: "eth0".into(),
+            role: "underlay".into(),
+            network: None,
+            mode: "copy".into(),
+            queues: 2,
+            mtu: 1500,
+            state: "up".into(),
+        },
+        PortRow {
+            name: "app.1".into(),
+            device: "ol0123456789".into(),
+            role: "access".into(),
+            network: Some("mynet".into()),
+            mode: "copy".into(),
+            queues: 1,
+            mtu: 1450,
+            state: "up".into(),
+        },
+    ]
+}
+
+fn stats() -> Stats {
+    let counts = |counts: Value| counts.as_object().unwrap().clone();
+    Stats {
+        ports: vec![
+            PortStats {
+                name: "eth0".into(),
+                rx_packets: 103,
+                rx_bytes: 15244,
+                tx_packets: 100,
+                tx_bytes: 14800,
+                tx_pending: 1,
+                kernel: KernelLoss { rx_dropped: 2, rx_ring_full: 5, ..Default::default() },
+                device_rx_dropped: 4,
+                device_tx_dropped: 0,
+            },
+            PortStats { name: "app.1".into(), ..Default::default() },
+        ],
+        workers: vec![WorkerStats {
+            core: 1,
+            received: 203,
+            made: 7,
+            sent: 200,
+            dropped: 9,
+            tx_pending: 1,
+        }],
+        drops: counts(json!({"unknown-unicast": 2, "unknown-vtep": 0, "gateway-source": 7})),
+        left_to_kernel: counts(json!({"not-udp": 12, "fragment": 0})),
+    }
+}
+
+fn runtime() -> Runtime {
+    Runtime {
+        pid: 4711,
+        workers: vec![WorkerRuntime {
+            core: 1,
+            uptime_s: 7384.5,
+            busy: 0.25,
+            idle: 0.75,
+            kernel_share: 0.905,
+            busy_turns: 100,
+            turns: 400,
+            packets: 3200,
+            packets_per_burst: 32.0,
+            burst_p50: 31,
+            burst_p99: 64,
+            cycles_per_packet: 2680.4,
+            syscalls_per_packet: 0.0156,
+            syscalls: 50,
+            frames: 8192,
+            frames_free: 6000,
+        }],
+    }
+}
+
+fn inspected() -> Value {
+    json!([{
+        "Name": "mynet",
+        "Id": "ysbj86zsjo3iieivgvkzbr4ly",
+        "IPAM": {"Driver": "default", "Options": null,
+                 "Config": [{"Subnet": "10.0.1.0/24", "Gateway": "10.0.1.1"}]},
+        "Labels": {},
+    }])
+}

@@ -1,0 +1,303 @@
+//! The standard node: one worker with in-memory ports, and the walk-through's values.
+//!
+//! | port | network | who is there |
+//! |---|---|---|
+//! | 0 | | the underlay |
+//! | 1 | 4097 | app.1, 10.0.1.3 |
+//! | 2 | 4097 | 10.0.1.7 |
+//! | 3 | 4098 | a host with app.1's MAC |
+//!
+//! In 4097: app.2 (.4) and node2's load balancer (.5) behind node2, .8 behind node3, .9 behind
+//! node4 (whose next hop is unknown), our load balancer .6, the gateway .1. In 4098: a host
+//! with app.2's MAC, but behind node3. A neighbour row says that .20 is at a MAC of port 2.
+
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+
+use overlane::{
+    af_xdp::{Area, Pool, Slot},
+    counters::{PortCounters, PortTally, Reason, Tally},
+    datapath::{Settings, Worker},
+    mailbox::{FromWorker, Mailbox, PortHandover, Sighting, Tick, ToWorker},
+    port::memory::{FarEnd, MemoryPort},
+    profile::{Flood, HugePages, Idle},
+    tables::{
+        Bridge, BridgeIx, Endpoint, Fdb, FdbKey, Neighbour, Owner, PortIx, Tables, Underlay, Vtep,
+        VtepIx,
+    },
+    wire::{Mac, Vni, template::OuterTemplate},
+};
+
+use crate::packets::{Host, Outer, host};
+
+pub use overlane::tables::UNDERLAY;
+
+pub const PORT_1: PortIx = PortIx(1);
+pub const PORT_2: PortIx = PortIx(2);
+pub const OTHER_PORT: PortIx = PortIx(3);
+
+pub const GATEWAY: Host = host(1);
+pub const APP_1: Host = host(3);
+pub const APP_2: Host = host(4);
+pub const LB_OF_NODE_2: Host = host(5);
+pub const LB: Host = host(6);
+pub const LOCAL_2: Host = host(7);
+pub const AT_NODE_3: Host = host(8);
+pub const AT_NODE_4: Host = host(9);
+/// Its MAC is on port 2, and (unlike a local endpoint's) its address is in the neighbour table.
+pub const MOVED_HERE: Host = host(20);
+/// Nobody has told anyone about it.
+pub const STRANGER: Host = host(99);
+
+pub const MYNET: u32 = 4097;
+pub const OTHERNET: u32 = 4098;
+pub const MYNET_IX: BridgeIx = BridgeIx(0);
+pub const OTHERNET_IX: BridgeIx = BridgeIx(1);
+
+pub const NODE_1: Ipv4Addr = Ipv4Addr::new(172, 19, 177, 14);
+pub const NODE_2: Ipv4Addr = Ipv4Addr::new(172, 19, 188, 123);
+pub const NODE_3: Ipv4Addr = Ipv4Addr::new(172, 19, 199, 7);
+/// Its next hop is not known.
+pub const NODE_4: Ipv4Addr = Ipv4Addr::new(172, 19, 200, 8);
+
+pub const NODE_2_IX: VtepIx = VtepIx(0);
+pub const NODE_3_IX: VtepIx = VtepIx(1);
+const NODE_4_IX: VtepIx = VtepIx(2);
+
+/// The underlay interface's MAC.
+pub const OUR_MAC: [u8; 6] = [0xaa, 0x6f, 0x92, 0xf4, 0x43, 0x7d];
+/// The router's MAC, next hop to every peer.
+pub const ROUTER_MAC: [u8; 6] = [0x8a, 0xea, 0x5c, 0xbc, 0x96, 0xe1];
+/// What an underlay MTU of 1500 leaves for the inner frame with its Ethernet header.
+pub const MOST_INNER: u16 = 1464;
+
+/// What rows may choose about both networks.
+#[derive(Clone, Copy, Debug)]
+pub struct Networks {
+    pub flood: Flood,
+    pub learning: bool,
+    /// Whether node4, whose next hop is unknown, is on the flood list.
+    pub floods_to_node_4: bool,
+}
+
+pub const FLOOD_NONE: Networks =
+    Networks { flood: Flood::None, learning: false, floods_to_node_4: false };
+pub const HEAD_END: Networks = Networks { flood: Flood::HeadEnd, ..FLOOD_NONE };
+
+fn mac(host: Host) -> Mac {
+    Mac(host.mac)
+}
+
+fn bridge(vni: u32, networks: Networks, locals: &[PortIx]) -> Bridge {
+    let locals: Vec<_> = locals.iter().map(|port| Endpoint::Local(*port)).collect();
+    let mut from_local = locals.clone();
+    if networks.flood == Flood::HeadEnd {
+        from_local.extend([NODE_2_IX, NODE_3_IX].map(Endpoint::Remote));
+        if networks.floods_to_node_4 {
+            from_local.push(Endpoint::Remote(NODE_4_IX));
+        }
+    }
+    Bridge {
+        vni: Vni::new(vni).unwrap(),
+        flood_from_local: from_local.into(),
+        flood_from_overlay: locals.into(),
+        gateway: Some(mac(GATEWAY)),
+        answers_unicast_arp: networks.flood == Flood::None,
+        learning: networks.learning,
+    }
+}
+
+fn vtep(address: Ipv4Addr, known: bool) -> Vtep {
+    let to = Mac(ROUTER_MAC);
+    let template = OuterTemplate::new(to, Mac(OUR_MAC), NODE_1, address, 4789);
+    Vtep { address, template: known.then_some(template), most_inner: MOST_INNER }
+}
+
+/// Where each MAC lives at first.
+pub fn homes() -> HashMap<(BridgeIx, Mac), Endpoint> {
+    HashMap::from([
+        ((MYNET_IX, mac(GATEWAY)), Endpoint::Switch),
+        ((MYNET_IX, mac(LB)), Endpoint::Switch),
+        ((MYNET_IX, mac(APP_1)), Endpoint::Local(PORT_1)),
+        ((MYNET_IX, mac(LOCAL_2)), Endpoint::Local(PORT_2)),
+        ((MYNET_IX, mac(MOVED_HERE)), Endpoint::Local(PORT_2)),
+        ((MYNET_IX, mac(APP_2)), Endpoint::Remote(NODE_2_IX)),
+        ((MYNET_IX, mac(LB_OF_NODE_2)), Endpoint::Remote(NODE_2_IX)),
+        ((MYNET_IX, mac(AT_NODE_3)), Endpoint::Remote(NODE_3_IX)),
+        ((MYNET_IX, mac(AT_NODE_4)), Endpoint::Remote(NODE_4_IX)),
+        ((OTHERNET_IX, mac(GATEWAY)), Endpoint::Switch),
+        ((OTHERNET_IX, mac(APP_1)), Endpoint::Local(OTHER_PORT)),
+        ((OTHERNET_IX, mac(APP_2)), Endpoint::Remote(NODE_3_IX)),
+    ])
+}
+
+/// The standard tables, with MACs at `homes`.
+pub fn tables(networks: Networks, homes: &HashMap<(BridgeIx, Mac), Endpoint>) -> Arc<Tables> {
+    let fdb = Fdb::new(homes.iter().map(|((ix, mac), to)| (FdbKey::new(*ix, *mac), *to)));
+    let owned = |(host, owner): (Host, Owner)| {
+        ((MYNET_IX, Ipv4Addr::from(host.ip)), Neighbour { mac: mac(host), owner })
+    };
+    let mut neighbours = HashMap::from(
+        [
+            (GATEWAY, Owner::Gateway),
+            (LB, Owner::Here),
+            (APP_2, Owner::Endpoint),
+            (LB_OF_NODE_2, Owner::Endpoint),
+            (AT_NODE_3, Owner::Endpoint),
+            (AT_NODE_4, Owner::Endpoint),
+            (MOVED_HERE, Owner::Endpoint),
+        ]
+        .map(owned),
+    );
+    let gateway = Neighbour { mac: mac(GATEWAY), owner: Owner::Gateway };
+    neighbours.insert((OTHERNET_IX, GATEWAY.ip.into()), gateway);
+    Arc::new(Tables::new(
+        Underlay { address: NODE_1, port: 4789 },
+        fdb,
+        vec![bridge(MYNET, networks, &[PORT_1, PORT_2]), bridge(OTHERNET, networks, &[OTHER_PORT])],
+        vec![vtep(NODE_2, true), vtep(NODE_3, true), vtep(NODE_4, false)],
+        neighbours,
+    ))
+}
+
+/// `inner` as a peer sends it to us.
+pub fn from_peer(peer: Ipv4Addr, vni: u32, inner: &[u8]) -> Outer {
+    Outer::new(peer, NODE_1, vni, inner)
+}
+
+/// How large a node's memory and rings are.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub chunks: u32,
+    pub ring_frames: usize,
+    pub burst: usize,
+}
+
+pub const USUAL: Size = Size { chunks: 512, ring_frames: 128, burst: 64 };
+
+/// One port as the test holds it.
+struct TestPort {
+    /// One per queue.
+    far_ends: Vec<FarEnd>,
+    counters: Arc<PortCounters>,
+}
+
+/// A worker, the far ends of its ports, and what it tells.
+pub struct Node {
+    pub worker: Worker<MemoryPort>,
+    pub mailbox: Arc<Mailbox<MemoryPort>>,
+    pub size: Size,
+    ports: HashMap<PortIx, TestPort>,
+    area: Arc<Area>,
+}
+
+impl Node {
+    pub fn new(networks: Networks) -> Node {
+        Node::sized(networks, USUAL)
+    }
+
+    pub fn sized(networks: Networks, size: Size) -> Node {
+        let area = Area::new(size.chunks, 2048, HugePages::Never).unwrap();
+        let mailbox = Arc::new(Mailbox::new(Arc::new(Tick::default())).unwrap());
+        let settings =
+            Settings { burst: size.burst, idle: Idle::Adaptive, transmit_ring: size.ring_frames };
+        let area = Arc::new(area);
+        let pool = Pool::new(Arc::clone(&area), 0);
+        let tables = tables(networks, &homes());
+        let worker = Worker::new(pool, tables, Arc::clone(&mailbox), settings);
+        let mut node = Node { worker, mailbox, size, ports: HashMap::new(), area };
+        node.attach(UNDERLAY, None, 1);
+        node.attach(PORT_1, Some(MYNET_IX), 1);
+        node.attach(PORT_2, Some(MYNET_IX), 1);
+        node.attach(OTHER_PORT, Some(OTHERNET_IX), 1);
+        node.worker.turn();
+        node
+    }
+
+    /// Hands a new port over; it works from the next turn on.
+    pub fn attach(&mut self, port: PortIx, bridge: Option<BridgeIx>, queues: usize) {
+        let counters = Arc::new(PortCounters::default());
+        let (queues, far_ends) = (0..queues)
+            .map(|_| MemoryPort::new(Slot::take(&self.area).unwrap(), self.size.ring_frames))
+            .unzip();
+        self.ports.insert(port, TestPort { far_ends, counters: Arc::clone(&counters) });
+        self.tell(ToWorker::Attach(PortHandover { port, bridge, queues, counters }));
+    }
+
+    pub fn tell(&self, message: ToWorker<MemoryPort>) {
+        assert!(self.mailbox.tell(message).is_ok(), "the way down is full");
+    }
+
+    /// Detaches a port and closes its queues, as the control thread does: what it reclaims is
+    /// still to be told.
+    pub fn detach(&mut self, port: PortIx) -> Vec<overlane::af_xdp::Closed> {
+        self.tell(ToWorker::Detach(port));
+        self.worker.turn();
+        let Some(FromWorker::Detached(detached, queues)) = self.mailbox.up.pop() else {
+            panic!("nothing was handed up");
+        };
+        assert_eq!(detached, port);
+        queues.into_iter().map(MemoryPort::close).collect()
+    }
+
+    /// A packet arrives at the first queue of a port.
+    pub fn put(&self, port: PortIx, packet: &[u8]) {
+        self.far_end(port, 0).put(packet);
+    }
+
+    pub fn far_end(&self, port: PortIx, queue: usize) -> &FarEnd {
+        &self.ports[&port].far_ends[queue]
+    }
+
+    /// What a port sent since the last call.
+    pub fn take(&self, port: PortIx) -> Vec<Vec<u8>> {
+        self.ports[&port].far_ends.iter().flat_map(FarEnd::take).collect()
+    }
+
+    /// Turns until nothing moves.
+    pub fn settle(&mut self) {
+        for _ in 0..100_000 {
+            if !self.worker.turn() {
+                return;
+            }
+        }
+        panic!("the worker never came to rest");
+    }
+
+    pub fn tally(&self) -> Tally {
+        self.mailbox.counters.snapshot(&[]).0
+    }
+
+    pub fn port_tally(&self, port: PortIx) -> PortTally {
+        let counters = std::slice::from_ref(&self.ports[&port].counters);
+        self.mailbox.counters.snapshot(counters).1[0]
+    }
+
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.tally().drops[reason as usize]
+    }
+
+    pub fn sightings(&self) -> Vec<Sighting> {
+        std::iter::from_fn(|| self.mailbox.sightings.pop()).collect()
+    }
+
+    /// Every frame is accounted for, and every chunk is free or waits in a transmit ring.
+    pub fn check(&self) -> Result<(), String> {
+        let tally = self.tally();
+        if !tally.reconciles() {
+            return Err(format!("the counters do not add up: {tally:?}"));
+        }
+        let (chunks, there) = (u64::from(self.size.chunks), tally.frames_free + tally.sending);
+        if there != chunks {
+            return Err(format!("{there} of {chunks} chunks are there: {tally:?}"));
+        }
+        Ok(())
+    }
+
+    /// [`Node::check`], and nothing waits.
+    pub fn check_at_rest(&self) -> Result<(), String> {
+        match self.tally().sending {
+            0 => self.check(),
+            waiting => Err(format!("{waiting} frames still wait to be sent")),
+        }
+    }
+}

@@ -328,3 +328,12 @@ fn the_protocol_is_one_json_line_each_way() {
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(answer, json!({"version": 1, "result": walkthrough::neighbours()}));
 }
+
+#[test]
+fn every_reason_is_documented() {
+    let text = include_str!("../docs/cli.md");
+    let drops = overlane::counters::Reason::ALL.iter().map(|reason| reason.name());
+    for name in drops.chain(overlane::af_xdp::LEFT_REASONS) {
+        assert!(text.contains(&format!("| `{name}` |")), "docs/cli.md does not explain {name}");
+    }
+}

@@ -32,7 +32,8 @@ use crate::{
 };
 
 const CHUNKS: u32 = 8192;
-const BURST: usize = 64;
+/// Frames between two flushes: as many as a worker under load forwards between two.
+const BURST: usize = 256;
 /// Bytes of the inner frame, as the generator makes them.
 const INNER: u16 = 64;
 

@@ -91,11 +91,11 @@ WORKER   RECEIVED   +   MADE   =   SENT   +   DROPPED   +   PENDING
 core 1        203   +      7   =    200   +         9   +         1
 
 dropped:
-  gateway-source    7
-  unknown-unicast   2
+  gateway_source    7
+  no_flood_target   2
 
 left to the kernel:
-  not-udp   12
+  not_udp   12
 "
     );
     assert_eq!(

@@ -176,8 +176,8 @@ fn stats() -> Stats {
             dropped: 9,
             tx_pending: 1,
         }],
-        drops: counts(json!({"unknown-unicast": 2, "unknown-vtep": 0, "gateway-source": 7})),
-        left_to_kernel: counts(json!({"not-udp": 12, "fragment": 0})),
+        drops: counts(json!({"no_flood_target": 2, "unknown-vtep": 0, "gateway_source": 7})),
+        left_to_kernel: counts(json!({"not_udp": 12, "fragment": 0})),
     }
 }
 

@@ -118,7 +118,13 @@ fn map_area(plan: &Plan, core: usize) -> Result<Arc<Area>> {
     let (chunks, tuning) = (plan.chunks_per_worker(), &plan.tuning);
     let area = Area::new(chunks, tuning.frame_size, tuning.hugepages).with_context(|| {
         let mib = (u64::from(chunks) * u64::from(tuning.frame_size)) >> 20;
-        format!("cannot map {mib} MiB of packet memory for core {core}")
+        let huge = match tuning.hugepages {
+            HugePages::Always => {
+                " on huge pages; free some (`sysctl vm.nr_hugepages`) or use hugepages = \"auto\""
+            }
+            _ => "",
+        };
+        format!("cannot map {mib} MiB of packet memory for core {core}{huge}")
     })?;
     if tuning.hugepages == HugePages::Auto && !area.is_huge() {
         tracing::info!(

@@ -139,15 +139,14 @@ impl UnderlayProgram {
         Ok(())
     }
 
-    /// Packets passed to the kernel, by reason.
+    /// Packets passed to the kernel, by [`LEFT_REASONS`].
     ///
     /// # Errors
     /// When the map cannot be read.
-    pub fn left_to_kernel(&self) -> Result<Vec<(&'static str, u64)>> {
-        let mut counts = Vec::new();
-        for (index, name) in LEFT_REASONS.iter().enumerate() {
-            let values = self.left.get(&(index as u32), 0)?;
-            counts.push((*name, values.iter().sum()));
+    pub fn left_to_kernel(&self) -> Result<[u64; LEFT_REASONS.len()]> {
+        let mut counts = [0; LEFT_REASONS.len()];
+        for (index, count) in counts.iter_mut().enumerate() {
+            *count = self.left.get(&(index as u32), 0)?.iter().sum();
         }
         Ok(counts)
     }

@@ -1,8 +1,6 @@
 //! The answers to `stats` and `runtime`: the workers' numbers, put together.
 
-use anyhow::Result;
 use hdrhistogram::Histogram;
-use serde_json::{Map, Value};
 
 use crate::{
     af_xdp::LEFT_REASONS,
@@ -17,7 +15,7 @@ use crate::{
 
 impl Control {
     /// Counters by port, worker and reason. Each worker's numbers are of one moment.
-    pub(super) fn stats(&mut self) -> Result<Stats> {
+    pub(super) fn stats(&mut self) -> Stats {
         let mut by_port: Vec<Vec<PortTally>> = self.ports.iter().map(|_| Vec::new()).collect();
         let mut workers = Vec::new();
         let mut drops = [0; Reason::ALL.len()];
@@ -34,12 +32,16 @@ impl Control {
             workers.push(worker_stats(worker.core, &tally));
         }
         let named = Reason::ALL.iter().zip(drops);
-        Ok(Stats {
+        Stats {
             ports: self.port_stats(by_port),
             workers,
             drops: named.map(|(reason, n)| (reason.name().to_owned(), n.into())).collect(),
-            left_to_kernel: self.left_to_kernel()?,
-        })
+            left_to_kernel: LEFT_REASONS
+                .iter()
+                .zip(self.ports[usize::from(UNDERLAY.0)].left_to_kernel())
+                .map(|(reason, n)| ((*reason).to_owned(), n.into()))
+                .collect(),
+        }
     }
 
     fn port_stats(&mut self, by_port: Vec<Vec<PortTally>>) -> Vec<PortStats> {
@@ -60,15 +62,6 @@ impl Control {
             });
         }
         stats
-    }
-
-    fn left_to_kernel(&mut self) -> Result<Map<String, Value>> {
-        let program = self.ports[usize::from(UNDERLAY.0)].underlay_program();
-        let counts = match program {
-            Some(program) => program.left_to_kernel()?,
-            None => LEFT_REASONS.iter().map(|name| (*name, 0)).collect(),
-        };
-        Ok(counts.into_iter().map(|(name, n)| (name.to_owned(), n.into())).collect())
     }
 
     /// Each worker's time and work.

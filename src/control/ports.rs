@@ -1,14 +1,14 @@
 //! The switch's ports as the control thread keeps them: the device, its XDP program, and what
 //! it needs to read each socket's statistics after the socket has gone to a worker.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{io::ErrorKind, net::Ipv4Addr, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
     af_xdp::{
-        AccessProgram, Attached, Hook, Socket, SocketPlan, SocketStatus, UnderlayProgram, is_busy,
-        offload, owner,
+        AccessProgram, Attached, Hook, LEFT_REASONS, Socket, SocketPlan, SocketStatus,
+        UnderlayProgram, is_busy, offload, owner,
     },
     control::{
         netlink::{Link, Netlink},
@@ -102,6 +102,8 @@ pub struct PortRecord {
     pub past: PortTally,
     /// What the kernel had lost before it was last attached.
     pub past_loss: KernelLoss,
+    /// What its program had left to the kernel before it was last attached, by `LEFT_REASONS`.
+    past_left: [u64; LEFT_REASONS.len()],
     /// Why it could not be attached again, as the log was told.
     pub trouble: String,
     /// Seconds until the next attempt to attach it again, and between attempts.
@@ -130,6 +132,7 @@ impl PortRecord {
             counters: Vec::new(),
             past: PortTally::default(),
             past_loss: KernelLoss::default(),
+            past_left: Default::default(),
             trouble: String::new(),
             retry: (1, 1),
         }
@@ -197,13 +200,14 @@ impl PortRecord {
             busy_poll: tuning.busy_poll,
         };
         Socket::new(&worker.area, &plan).map_err(|error| {
-            let busy = error.kind() == std::io::ErrorKind::ResourceBusy;
-            let error = anyhow::Error::new(error);
-            if busy {
-                error.context("another process has this queue's AF_XDP socket")
-            } else {
-                error
-            }
+            let hint = match error.kind() {
+                ErrorKind::ResourceBusy => "another process has this queue's AF_XDP socket",
+                ErrorKind::Unsupported if self.mode == Mode::ZeroCopy => {
+                    "its driver has no zero-copy mode; use mode = \"auto\" or \"copy\" for it"
+                }
+                _ => return anyhow::Error::new(error),
+            };
+            anyhow::Error::new(error).context(hint)
         })
     }
 
@@ -263,6 +267,7 @@ impl PortRecord {
     /// Gives the device up: the program first, then the workers are told; the sockets come
     /// back from them later.
     pub fn detach(&mut self, workers: &[WorkerHandle]) {
+        self.past_left = self.left_to_kernel();
         self.program = None;
         self.past_loss = self.kernel_loss();
         self.sockets.clear();
@@ -291,6 +296,18 @@ impl PortRecord {
             rx_invalid: sum.rx_invalid + lost.rx_invalid_descs,
             tx_invalid: sum.tx_invalid + lost.tx_invalid_descs,
         })
+    }
+
+    /// Packets that the underlay's program passed to the kernel, now and before, by
+    /// `LEFT_REASONS`.
+    pub fn left_to_kernel(&self) -> [u64; LEFT_REASONS.len()] {
+        let mut sum = self.past_left;
+        if let Some(Program::Underlay(program)) = &self.program {
+            // A map that cannot be read counts nothing.
+            let counts = program.left_to_kernel().unwrap_or_default();
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        sum
     }
 
     /// The underlay's program, when this is the underlay and attached.

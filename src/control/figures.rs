@@ -1,5 +1,6 @@
 //! The answers to `stats` and `runtime`: the workers' numbers, put together.
 
+use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 
 impl Control {
     /// Counters by port, worker and reason. Each worker's numbers are of one moment.
-    pub(super) fn stats(&mut self) -> Stats {
+    pub(super) fn stats(&mut self) -> Result<Stats> {
         let mut by_port: Vec<Vec<PortTally>> = self.ports.iter().map(|_| Vec::new()).collect();
         let mut workers = Vec::new();
         let mut drops = [0; Reason::ALL.len()];
@@ -32,16 +33,14 @@ impl Control {
             workers.push(worker_stats(worker.core, &tally));
         }
         let named = Reason::ALL.iter().zip(drops);
-        Stats {
+        let left = self.ports[usize::from(UNDERLAY.0)].left_to_kernel()?;
+        let left = LEFT_REASONS.iter().zip(left);
+        Ok(Stats {
             ports: self.port_stats(by_port),
             workers,
             drops: named.map(|(reason, n)| (reason.name().to_owned(), n.into())).collect(),
-            left_to_kernel: LEFT_REASONS
-                .iter()
-                .zip(self.ports[usize::from(UNDERLAY.0)].left_to_kernel())
-                .map(|(reason, n)| ((*reason).to_owned(), n.into()))
-                .collect(),
-        }
+            left_to_kernel: left.map(|(reason, n)| ((*reason).to_owned(), n.into())).collect(),
+        })
     }
 
     fn port_stats(&mut self, by_port: Vec<Vec<PortTally>>) -> Vec<PortStats> {

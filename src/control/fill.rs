@@ -49,5 +49,5 @@ fn next(socket: &mut SocketRecord, was_empty: bool, spare: u32) -> u32 {
         return target;
     }
     socket.calm = 0;
-    (target / 2).max(socket.least_fill)
+    (target / 2).max(socket.first_target)
 }

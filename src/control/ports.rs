@@ -61,7 +61,7 @@ pub struct SocketRecord {
     /// For statistics and the fill target.
     pub status: SocketStatus,
     /// The fill target it started with, and never goes below.
-    pub least_fill: u32,
+    pub first_target: u32,
     /// How often the kernel had found its fill ring empty at the last look.
     pub seen_empty: u64,
     /// Looks in a row at which it had not.
@@ -217,7 +217,7 @@ impl PortRecord {
             self.sockets.push(SocketRecord {
                 worker,
                 status: socket.status(),
-                least_fill: self.fill,
+                first_target: self.fill,
                 seen_empty: 0,
                 calm: 0,
             });
@@ -267,7 +267,8 @@ impl PortRecord {
     /// Gives the device up: the program first, then the workers are told; the sockets come
     /// back from them later.
     pub fn detach(&mut self, workers: &[WorkerHandle]) {
-        self.past_left = self.left_to_kernel();
+        // The map goes with the program; one that cannot be read any more is lost.
+        self.past_left = self.left_to_kernel().unwrap_or(self.past_left);
         self.program = None;
         self.past_loss = self.kernel_loss();
         self.sockets.clear();
@@ -300,14 +301,16 @@ impl PortRecord {
 
     /// Packets that the underlay's program passed to the kernel, now and before, by
     /// `LEFT_REASONS`.
-    pub fn left_to_kernel(&self) -> [u64; LEFT_REASONS.len()] {
+    ///
+    /// # Errors
+    /// When the program's map cannot be read.
+    pub fn left_to_kernel(&self) -> Result<[u64; LEFT_REASONS.len()]> {
         let mut sum = self.past_left;
         if let Some(Program::Underlay(program)) = &self.program {
-            // A map that cannot be read counts nothing.
-            let counts = program.left_to_kernel().unwrap_or_default();
+            let counts = program.left_to_kernel()?;
             sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
-        sum
+        Ok(sum)
     }
 
     /// The underlay's program, when this is the underlay and attached.

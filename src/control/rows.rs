@@ -32,7 +32,7 @@ impl Control {
             Command::EndpointList => to_value(self.endpoint_rows())?,
             Command::PeerList => to_value(self.peer_rows())?,
             Command::PortList => to_value(self.port_rows())?,
-            Command::Stats => to_value(self.stats())?,
+            Command::Stats => to_value(self.stats()?)?,
             Command::Runtime => to_value(self.runtime())?,
         })
     }

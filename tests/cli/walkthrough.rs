@@ -176,7 +176,7 @@ fn stats() -> Stats {
             dropped: 9,
             tx_pending: 1,
         }],
-        drops: counts(json!({"no_flood_target": 2, "unknown-vtep": 0, "gateway_source": 7})),
+        drops: counts(json!({"no_flood_target": 2, "unknown_vtep": 0, "gateway_source": 7})),
         left_to_kernel: counts(json!({"not_udp": 12, "fragment": 0})),
     }
 }

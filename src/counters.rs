@@ -111,7 +111,8 @@ pub struct Tally {
     pub system_calls: u64,
     /// Chunks that nobody holds now.
     pub frames_free: u64,
-    /// Sightings that found the queue to the control thread full.
+    /// Sightings that found no room in the queue to the control thread. One is counted again with
+    /// each frame of its MAC that tries anew, up to 8 times a burst.
     pub sightings_lost: u64,
 }
 

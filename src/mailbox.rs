@@ -1,8 +1,8 @@
 //! What the control thread and the workers say to each other: two one-way streams, no replies.
 //!
-//! Tables, ports and commands go down one small bounded queue per worker, looked at once a
-//! turn; sightings and detached ports come up another. Neither side ever waits for the other
-//! inside the data path.
+//! Ports and commands go down one small bounded queue per worker, looked at once a turn;
+//! sightings and detached ports come up another. Neither side ever waits for the other inside
+//! the data path. (Tables are not sent: workers read them where they are, see `tables`.)
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::{
     af_xdp::Closed,
     counters::{PortCounters, WorkerCounters},
-    tables::{BridgeIx, Endpoint, PortIx, Tables},
+    tables::{BridgeIx, Endpoint, PortIx},
     wire::Mac,
 };
 
@@ -44,8 +44,6 @@ pub struct PortHandover<P> {
 
 /// Down, to a worker.
 pub enum ToWorker<P> {
-    /// Use this generation from the next burst on.
-    Tables(Arc<Tables>),
     /// Poll this port.
     Attach(PortHandover<P>),
     /// Stop polling this port and hand its queues up.
@@ -75,6 +73,56 @@ pub struct Sighting {
     pub tick: u32,
 }
 
+/// The sightings of one worker on their way up: bounded; what finds no room is not told.
+#[derive(Debug)]
+pub struct Sightings {
+    queue: ArrayQueue<Sighting>,
+    /// How often the control thread has come for them.
+    round: AtomicU32,
+}
+
+impl Sightings {
+    /// Puts one in; the worker calls it.
+    ///
+    /// # Errors
+    /// It comes back when the queue is full.
+    #[inline]
+    pub fn push(&self, sighting: Sighting) -> Result<(), Sighting> {
+        self.queue.push(sighting)
+    }
+
+    /// The control thread comes for what is there: at most a full queue, the oldest first.
+    pub fn take(&self) -> impl Iterator<Item = Sighting> + '_ {
+        // Only a hint for the worker's sharing-out of the queue: no order to keep.
+        self.round.fetch_add(1, Ordering::Relaxed);
+        std::iter::from_fn(|| self.queue.pop()).take(self.queue.capacity())
+    }
+
+    /// How often the control thread has come, modulo 2^32.
+    #[inline]
+    pub fn round(&self) -> u32 {
+        self.round.load(Ordering::Relaxed)
+    }
+
+    /// Waiting ones.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The most that may wait.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.queue.capacity()
+    }
+}
+
 /// The coarse clock that sightings are stamped with: the control thread moves it on, workers
 /// read it once a burst.
 #[derive(Debug, Default)]
@@ -100,7 +148,7 @@ pub struct Mailbox<P> {
     /// From the worker.
     pub up: ArrayQueue<FromWorker<P>>,
     /// From the worker; what doesn't fit is lost and told again by the next packet.
-    pub sightings: ArrayQueue<Sighting>,
+    pub sightings: Sightings,
     /// The worker's numbers.
     pub counters: WorkerCounters,
     /// The coarse clock.
@@ -119,7 +167,7 @@ impl<P> Mailbox<P> {
         Ok(Mailbox {
             down: ArrayQueue::new(DOWN),
             up: ArrayQueue::new(UP),
-            sightings: ArrayQueue::new(SIGHTINGS),
+            sightings: Sightings { queue: ArrayQueue::new(SIGHTINGS), round: AtomicU32::new(0) },
             counters: WorkerCounters::default(),
             tick,
             wake,

@@ -24,7 +24,7 @@ use crate::{
     datapath::{Settings, Worker},
     mailbox::{Mailbox, Tick, ToWorker},
     profile::{HugePages, Plan, Tuning},
-    tables::{Tables, Underlay},
+    tables::{self, Underlay},
 };
 
 /// Runs a node until SIGTERM or SIGINT.
@@ -51,8 +51,11 @@ pub fn run(plan: Plan) -> Result<()> {
     cpu::pin_to(plan.tuning.control).context("tuning.control")?;
 
     let tick = Arc::new(Tick::default());
-    let workers = Workers::start(&plan, &tick)?;
-    let mut control = Control::start(plan, Netlink::open()?, workers.handles(), tick)?;
+    // The control thread puts the address in before the first port.
+    let nowhere = std::net::Ipv4Addr::UNSPECIFIED;
+    let tables = tables::Writer::new(Underlay { address: nowhere, port: plan.underlay.port });
+    let workers = Workers::start(&plan, &tick, &tables)?;
+    let mut control = Control::start(plan, Netlink::open()?, workers.handles(), tick, tables)?;
     let serving = listener.serve(move |asked| {
         let _ = send.send(Event::Asked(asked));
     })?;
@@ -77,18 +80,15 @@ impl Workers {
     }
 
     /// Starts one worker thread per core, without ports.
-    fn start(plan: &Plan, tick: &Arc<Tick>) -> Result<Workers> {
+    fn start(plan: &Plan, tick: &Arc<Tick>, tables: &tables::Writer) -> Result<Workers> {
         let mut workers = Workers::default();
         for &core in &plan.tuning.workers {
             let mailbox = Arc::new(Mailbox::<Socket>::new(Arc::clone(tick))?);
             let area = map_area(plan, core)?;
             let pool = Pool::new(Arc::clone(&area), plan.least_fill());
             let Tuning { burst, idle, ring, .. } = plan.tuning;
-            // The control thread sends the real tables before the first port.
-            let nowhere = std::net::Ipv4Addr::UNSPECIFIED;
-            let tables = Tables::empty(Underlay { address: nowhere, port: plan.underlay.port });
             let settings = Settings { burst, idle, transmit_ring: ring.tx as usize };
-            let worker = Worker::new(pool, Arc::new(tables), Arc::clone(&mailbox), settings);
+            let worker = Worker::new(pool, tables.reader(), Arc::clone(&mailbox), settings);
             let thread = Builder::new().name(format!("worker-{core}")).spawn(move || {
                 if let Err(error) = cpu::pin_to(core) {
                     tracing::error!("{error}");

@@ -143,6 +143,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!((plan.underlay.address, plan.underlay.port), (None, 4789));
     let network = &plan.networks[0];
     assert_eq!((network.flood, network.learning, network.age_s), (Flood::None, false, 300));
+    assert_eq!(network.learn_limit, 65536);
     assert_eq!((network.gateway, network.mtu), (None, None));
     assert_eq!(network.id, profile::network_id("n"));
     let tuning = &plan.tuning;
@@ -164,6 +165,7 @@ fn every_value_that_may_be_set_arrives() {
 flood = "head-end"
 learning = true
 age_s = 0
+learn_limit = 1000
 
 [[network.mynet.endpoint]]
 name = "tap7"
@@ -202,8 +204,8 @@ mode = "copy"
     assert_eq!(plan.socket, Path::new("/tmp/o.sock"));
     let mynet = &plan.networks[0];
     assert_eq!(
-        (mynet.mtu, mynet.flood, mynet.learning, mynet.age_s),
-        (Some(1700), Flood::HeadEnd, true, 0)
+        (mynet.mtu, mynet.flood, mynet.learning, mynet.age_s, mynet.learn_limit),
+        (Some(1700), Flood::HeadEnd, true, 0, 1000)
     );
     assert_eq!(mynet.endpoints[0].id, "7a");
     assert_eq!(mynet.endpoints[0].address, None);
@@ -233,7 +235,7 @@ fn networks_keep_the_order_of_the_file() {
 
 #[test]
 fn keys_that_are_not_built_are_unknown() {
-    let network = "learn_limit source_ports udp_checksum ttl dscp df strict unknown_vtep follow";
+    let network = "source_ports udp_checksum ttl dscp df strict unknown_vtep follow";
     for key in network.split(' ') {
         let text = node1_with(&[("vni = 4097", &format!("vni = 4097\n{key} = 1"))]);
         let said = parse(&text).unwrap_err().to_string();
@@ -252,7 +254,7 @@ fn keys_that_are_not_built_are_unknown() {
 fn what_is_just_within_the_rules() {
     let accepted: &[&[(&str, &str)]] = &[
         &[("vni = 4097", "vni = 16777215\nmtu = 1724")],
-        &[("vni = 4097", "vni = 1\nmtu = 68\nage_s = 4294967295")],
+        &[("vni = 4097", "vni = 1\nmtu = 68\nage_s = 4294967295\nlearn_limit = 16777216")],
         &[("[node]", "[tuning]\nframe_size = 4096\n[node]"), ("vni = 4097", "vni = 1\nmtu = 3772")],
         &[("kind = \"load-balancer\"", "netns = \"app1\"\ninterface = \"eth7\"")],
         &[("name = \"app.1\"", "name = \"app.2\"")],

@@ -13,7 +13,7 @@ use crate::profile::HugePages;
 /// Bytes of a huge page on the machines we run on; a mapping is rounded up to it.
 const HUGE_PAGE: usize = 2 << 20;
 /// The most sockets that one worker can have.
-const MOST_SLOTS: u16 = 4096;
+pub const MOST_SLOTS: u16 = 4096;
 
 /// A mapping of `chunks` chunks of `chunk_bytes` bytes each (2048 or 4096).
 #[derive(Debug)]

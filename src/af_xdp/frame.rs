@@ -23,7 +23,8 @@ pub const HEADROOM: usize = 256;
 /// Invariant: `start + len <= chunk_bytes <= 4096`.
 #[must_use = "a frame that is dropped is lost from its pool; give it back or send it"]
 pub struct Frame {
-    chunk_base: NonNull<u8>,
+    /// The packet's first byte: the chunk's plus `start`.
+    first: NonNull<u8>,
     /// From the top: chunk number (32 bits), chunk of 4096 bytes (1), start (15), length (16).
     packed: u64,
 }
@@ -50,7 +51,9 @@ impl Frame {
     ) -> Frame {
         let large = if chunk_bytes > 2048 { LARGE } else { 0 };
         let (chunk, start) = (u64::from(chunk) << CHUNK_SHIFT, u64::from(start) << START_SHIFT);
-        Frame { chunk_base, packed: chunk | large | start | u64::from(len) }
+        // SAFETY: start is at most the chunk's length, the caller says.
+        let first = unsafe { chunk_base.add((start >> START_SHIFT) as usize) };
+        Frame { first, packed: chunk | large | start | u64::from(len) }
     }
 
     #[inline]
@@ -60,7 +63,8 @@ impl Frame {
 
     #[inline]
     pub(super) fn chunk_base(&self) -> NonNull<u8> {
-        self.chunk_base
+        // SAFETY: `first` is `start` bytes behind it.
+        unsafe { self.first.sub(self.start()) }
     }
 
     #[inline]
@@ -95,6 +99,8 @@ impl Frame {
         // Neither field over- nor underflows into its neighbour: start >= bytes, and
         // start + len, which stays the same, is at most 4096.
         self.packed = self.packed - (bytes << START_SHIFT) + bytes;
+        // SAFETY: still in the chunk, as just compared.
+        self.first = unsafe { self.first.sub(bytes as usize) };
         true
     }
 
@@ -107,6 +113,8 @@ impl Frame {
         }
         let bytes = u64::from(bytes);
         self.packed = self.packed + (bytes << START_SHIFT) - bytes;
+        // SAFETY: at most the packet's end, as just compared.
+        self.first = unsafe { self.first.add(bytes as usize) };
         true
     }
 
@@ -126,7 +134,7 @@ impl Frame {
     /// before it, where an outer header would go.
     #[inline]
     pub fn prefetch(&self) {
-        let packet = self.chunk_base.as_ptr().wrapping_add(self.start());
+        let packet = self.first.as_ptr();
         cpu::prefetch(packet);
         cpu::prefetch_write(packet.wrapping_sub(64));
     }
@@ -134,9 +142,11 @@ impl Frame {
     /// The `N` bytes just before the packet; `None` without the room.
     #[inline]
     pub fn before_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        let at = self.start().checked_sub(N)?;
-        // SAFETY: at + N == start <= chunk_bytes, inside the chunk that this frame alone may touch.
-        Some(unsafe { &mut *self.chunk_base.as_ptr().add(at).cast::<[u8; N]>() })
+        if N > self.start() {
+            return None;
+        }
+        // SAFETY: the N bytes before `first` are in the chunk, which this frame alone may touch.
+        Some(unsafe { &mut *self.first.as_ptr().sub(N).cast::<[u8; N]>() })
     }
 }
 
@@ -146,12 +156,7 @@ impl Deref for Frame {
     #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: start + len <= chunk_bytes, inside the chunk that this frame alone may touch.
-        unsafe {
-            std::slice::from_raw_parts(
-                self.chunk_base.as_ptr().add(self.start()),
-                self.packet_len(),
-            )
-        }
+        unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.packet_len()) }
     }
 }
 
@@ -159,12 +164,7 @@ impl DerefMut for Frame {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `deref`; `&mut self` makes it the only view.
-        unsafe {
-            std::slice::from_raw_parts_mut(
-                self.chunk_base.as_ptr().add(self.start()),
-                self.packet_len(),
-            )
-        }
+        unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), self.packet_len()) }
     }
 }
 

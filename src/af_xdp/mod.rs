@@ -16,7 +16,7 @@ mod ring;
 mod slot;
 mod socket;
 
-pub use area::Area;
+pub use area::{Area, MOST_SLOTS};
 pub use frame::{Frame, HEADROOM};
 pub use pool::Pool;
 pub use program::{AccessProgram, Attached, Hook, LEFT_REASONS, UnderlayProgram, is_busy};

@@ -8,11 +8,18 @@ use super::table::{
     Column::{Left, Right},
     Table,
 };
-use crate::control::protocol::{PortStats, Runtime, Stats, WorkerRuntime, WorkerStats};
+use crate::control::protocol::{
+    NetworkStats, PortStats, Runtime, Stats, WorkerRuntime, WorkerStats,
+};
 
-/// Ports, workers, then the reasons that happened.
+/// Ports, workers, what was learned, then the reasons that happened.
 pub(super) fn stats(stats: &Stats) -> String {
-    let mut text = format!("{}\n{}", ports(&stats.ports), workers(&stats.workers));
+    let mut text = format!(
+        "{}\n{}\n{}",
+        ports(&stats.ports),
+        workers(&stats.workers),
+        networks(&stats.networks)
+    );
     reasons(&mut text, "dropped", &stats.drops);
     reasons(&mut text, "left to the kernel", &stats.left_to_kernel);
     text
@@ -81,6 +88,33 @@ fn workers(rows: &[WorkerStats]) -> String {
             row.dropped.to_string(),
             "+".into(),
             row.tx_pending.to_string(),
+        ]);
+    }
+    table.text()
+}
+
+/// What learning did, a line a network.
+fn networks(rows: &[NetworkStats]) -> String {
+    let mut table = Table::new([
+        Left("NETWORK"),
+        Right("LEARNED"),
+        Right("LIMIT"),
+        Right("MOVES"),
+        Right("DAMPED"),
+        Right("REFUSED"),
+        Right("EVICTED"),
+        Right("AGED"),
+    ]);
+    for row in rows {
+        table.row([
+            row.name.clone(),
+            row.learned.to_string(),
+            row.learn_limit.to_string(),
+            row.moves.to_string(),
+            row.moves_damped.to_string(),
+            row.refused.to_string(),
+            row.evicted.to_string(),
+            row.aged.to_string(),
         ]);
     }
     table.text()

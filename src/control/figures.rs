@@ -6,12 +6,15 @@ use hdrhistogram::Histogram;
 use crate::{
     af_xdp::LEFT_REASONS,
     control::{
-        Control, WorkerHandle, ports,
-        protocol::{PortStats, Runtime, Stats, WorkerRuntime, WorkerStats},
+        Control, WorkerHandle,
+        learning::Counts,
+        ports,
+        protocol::{NetworkStats, PortStats, Runtime, Stats, WorkerRuntime, WorkerStats},
+        truth::Network,
     },
     counters::{MOST_BURST, PortTally, Reason, Tally},
     cpu,
-    tables::UNDERLAY,
+    tables::{BridgeIx, UNDERLAY},
 };
 
 impl Control {
@@ -38,6 +41,7 @@ impl Control {
         Ok(Stats {
             ports: self.port_stats(by_port),
             workers,
+            networks: self.network_stats(),
             drops: named.map(|(reason, n)| (reason.name().to_owned(), n.into())).collect(),
             left_to_kernel: left.map(|(reason, n)| ((*reason).to_owned(), n.into())).collect(),
         })
@@ -61,6 +65,17 @@ impl Control {
             });
         }
         stats
+    }
+
+    fn network_stats(&self) -> Vec<NetworkStats> {
+        let networks = self.truth.networks.iter().zip((0..).map(BridgeIx));
+        let row = |(network, bridge): (&Network, BridgeIx)| {
+            let Counts { learned, moves, moves_damped, refused, evicted, aged } =
+                self.learning.counts(bridge);
+            let (name, learn_limit) = (network.plan.name.clone(), network.plan.learn_limit);
+            NetworkStats { name, learned, learn_limit, moves, moves_damped, refused, evicted, aged }
+        };
+        networks.map(row).collect()
     }
 
     /// Each worker's time and work.

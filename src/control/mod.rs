@@ -2,12 +2,11 @@
 //!
 //! Every source of news is a small thread of its own that blocks and feeds one channel
 //! ([`Event`]): the kernel's changes, clients' requests, signals. The control thread takes them
-//! in turn, and once a tick looks at what workers sent up, at ages and at fill rings.
+//! in turn; between them it looks at what workers sent up, at ages and at fill rings.
 
 mod endpoints;
 mod figures;
 mod fill;
-mod learning;
 mod next_hop;
 mod ports;
 mod returning;
@@ -16,6 +15,7 @@ mod start;
 mod truth;
 mod workers;
 
+pub mod learning;
 pub mod netlink;
 pub mod protocol;
 pub mod server;
@@ -29,17 +29,16 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use crate::{
     control::{
-        learning::TICKS_PER_S,
+        learning::{Held, Learning, TICKS_PER_S},
         netlink::{Change, Netlink},
         next_hop::{NextHops, UnderlayLink},
         ports::{PortRecord, PortState},
         server::Asked,
         truth::Truth,
-        workers::Generations,
     },
     mailbox::{FromWorker, Sighting, Tick, ToWorker},
     profile::Plan,
-    tables::{Endpoint, Underlay},
+    tables::{Endpoint, Underlay, VtepIx, Writer},
 };
 
 pub use start::missing_capabilities;
@@ -63,8 +62,6 @@ const TICK: Duration = Duration::from_millis(1000 / TICKS_PER_S as u64);
 const SECOND: Duration = Duration::from_secs(1);
 /// Next hops are looked up at most this often, however many changes the kernel tells.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(20);
-/// Sightings taken from one worker at a time.
-const MOST_SIGHTINGS: usize = 4096;
 
 /// The control thread's state.
 pub struct Control {
@@ -78,14 +75,16 @@ pub struct Control {
     ports: Vec<PortRecord>,
     /// Devices that were made here, to be removed at the end.
     made: Vec<String>,
-    generations: Generations,
+    /// What the workers read.
+    tables: Writer,
+    learning: Learning,
     tick: Arc<Tick>,
     started: Instant,
     created: SystemTime,
-    /// The workers' tables differ from the truth.
-    tables_stale: bool,
     /// Routes, neighbours or the underlay's link may have changed.
     hops_stale: bool,
+    /// Ports have gone whose learned rows are still there.
+    ports_went: bool,
     last_tick: Instant,
     last_fill: Instant,
     last_second: Instant,
@@ -103,7 +102,7 @@ impl Control {
     }
 
     /// Waits for news; false: stop. What came together is worked off together, with one
-    /// look-up and one generation.
+    /// look-up of next hops.
     fn take_events(&mut self, events: &Receiver<Event>) -> bool {
         let first = match events.recv_timeout(WAKE) {
             Ok(event) => event,
@@ -116,6 +115,7 @@ impl Control {
             }
             self.take(event);
         }
+        self.forget_gone_ports();
         true
     }
 
@@ -123,6 +123,7 @@ impl Control {
         match event {
             Event::Changes(changes) => changes.iter().for_each(|change| self.notice(change)),
             Event::Asked(asked) => {
+                self.forget_gone_ports();
                 let answer = self.answer(&asked.command);
                 asked.reply.send(answer.map_err(|error| format!("{error:#}")));
             }
@@ -139,6 +140,7 @@ impl Control {
             self.last_tick = Instant::now();
             let ticks = self.started.elapsed().as_millis() / TICK.as_millis();
             self.tick.set(ticks as u32);
+            self.learning.sweep(&mut self.tables.fdb, self.tick.now());
         }
         if self.last_fill.elapsed() >= fill::EVERY {
             self.last_fill = Instant::now();
@@ -147,10 +149,6 @@ impl Control {
         if self.last_second.elapsed() >= SECOND {
             self.last_second = Instant::now();
             self.hops_stale = true;
-            let now = self.tick.now();
-            for network in &mut self.truth.networks {
-                self.tables_stale |= learning::age(network, now);
-            }
             self.bring_ports_back();
         }
         if self.hops_stale && self.last_look_up.elapsed() >= LOOK_UP_EVERY {
@@ -158,11 +156,7 @@ impl Control {
             self.last_look_up = Instant::now();
             self.look_up_hops();
         }
-        if std::mem::take(&mut self.tables_stale) {
-            let tables = self.truth.tables(self.underlay, &self.hops);
-            self.generations.publish(tables, &self.workers);
-        }
-        self.generations.sweep();
+        self.tables.tend();
     }
 
     fn notice(&mut self, change: &Change) {
@@ -197,23 +191,28 @@ impl Control {
         }
     }
 
+    /// A next hop that changed is one record for the workers, whatever lives behind it; those
+    /// that changed together are one new generation.
     fn look_up_hops(&mut self) {
+        let mut changed = Vec::new();
         if let Ok(Some(link)) = self.netlink.link_by_name(&self.plan.underlay.interface) {
             let link = UnderlayLink { index: link.index, mac: link.mac, mtu: link.mtu };
-            self.tables_stale |= self.hops.set_link(link);
+            if self.hops.set_link(link) {
+                changed.extend((0..self.hops.each().len() as u16).map(VtepIx));
+            }
         }
         match self.hops.look_up(&mut self.netlink, self.underlay) {
-            Ok(changed) => self.tables_stale |= changed,
+            Ok(more) => changed.extend(more),
             Err(error) => tracing::debug!("next hops: {error:#}"),
         }
+        let Control { hops, tables, underlay, .. } = self;
+        let record = |vtep| hops.vtep(vtep, *underlay).map(|record| (vtep, record));
+        tables.set_vteps(changed.into_iter().filter_map(record));
     }
 
     fn hear_workers(&mut self) {
+        self.hear_sightings();
         for worker in 0..self.workers.len() {
-            for _ in 0..MOST_SIGHTINGS {
-                let Some(sighting) = self.workers[worker].mailbox.sightings.pop() else { break };
-                self.learn(&sighting);
-            }
             while let Some(FromWorker::Detached(port, queues)) = self.workers[worker].hear() {
                 self.ports[usize::from(port.0)].retire_counters(worker);
                 for socket in queues {
@@ -229,15 +228,39 @@ impl Control {
         }
     }
 
-    fn learn(&mut self, sighting: &Sighting) {
-        if let Endpoint::Local(port) = sighting.from
-            && self.ports[usize::from(port.0)].state == PortState::Gone
-        {
-            return; // seen before it went
+    fn hear_sightings(&mut self) {
+        let Control { workers, ports, learning, tables, .. } = self;
+        let sightings = workers.iter().flat_map(|worker| worker.mailbox.sightings.take());
+        let is_there = |sighting: &Sighting| match sighting.from {
+            // Else it was seen before the port went.
+            Endpoint::Local(port) => ports[usize::from(port.0)].state != PortState::Gone,
+            _ => true,
+        };
+        for held in learning.hear(&mut tables.fdb, sightings.filter(is_there)) {
+            self.tell_held(&held);
         }
-        let network = self.truth.networks.get_mut(usize::from(sighting.bridge.0));
-        if let Some(network) = network.filter(|network| network.plan.learning) {
-            self.tables_stale |= learning::learn(network, sighting);
+    }
+
+    fn tell_held(&self, held: &Held) {
+        let Held { mac, bridge, at, seen_at } = held;
+        tracing::warn!(
+            "network {}: {mac} moves too often and stays at {} for {} s (it was seen at {} too): \
+             is there a loop, or one MAC at two places? `overlane stats` counts such moves",
+            self.truth.networks[usize::from(bridge.0)].plan.name,
+            self.place_name(*at),
+            learning::HOLD_S,
+            self.place_name(*seen_at),
+        );
+    }
+
+    /// An endpoint, for people.
+    fn place_name(&self, endpoint: Endpoint) -> String {
+        match endpoint {
+            Endpoint::Local(port) => format!("port {}", self.ports[usize::from(port.0)].name),
+            Endpoint::Remote(vtep) => {
+                format!("peer {}", self.hops.each()[usize::from(vtep.0)].peer)
+            }
+            Endpoint::Switch => "the switch".into(),
         }
     }
 
@@ -251,10 +274,22 @@ impl Control {
                 port.device
             );
             port.detach(&self.workers);
-            for network in &mut self.truth.networks {
-                self.tables_stale |= learning::forget_port(network, port.ix);
-            }
+            self.ports_went = true;
         }
+    }
+
+    /// What was learned behind ports that have gone goes too: one walk over the table, however
+    /// many went together.
+    fn forget_gone_ports(&mut self) {
+        if !std::mem::take(&mut self.ports_went) {
+            return;
+        }
+        let Control { ports, learning, tables, .. } = self;
+        let is_gone = |endpoint| match endpoint {
+            Endpoint::Local(port) => ports[usize::from(port.0)].state == PortState::Gone,
+            _ => false,
+        };
+        learning.forget(&mut tables.fdb, |_, endpoint| is_gone(endpoint));
     }
 
     fn look_for_gone_ports(&mut self) {

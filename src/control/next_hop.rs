@@ -14,7 +14,7 @@ use anyhow::Result;
 use crate::{
     control::netlink::Netlink,
     profile::PeerPlan,
-    tables::{Underlay, Vtep},
+    tables::{Underlay, Vtep, VtepIx},
     wire::{
         Mac,
         template::{OUTER_LEN, OuterTemplate},
@@ -103,15 +103,15 @@ impl NextHops {
         std::mem::replace(&mut self.link, link) != link
     }
 
-    /// Looks everything up again: whether any way differs from before.
+    /// Looks everything up again: which ways differ from before.
     ///
     /// # Errors
     /// When the neighbour table cannot be read.
-    pub fn look_up(&mut self, netlink: &mut Netlink, underlay: Underlay) -> Result<bool> {
+    pub fn look_up(&mut self, netlink: &mut Netlink, underlay: Underlay) -> Result<Vec<VtepIx>> {
         let rows = netlink.neighbours(self.link.index)?;
         let neighbours: HashMap<_, _> = rows.iter().map(|row| (row.address, row)).collect();
-        let mut changed = false;
-        for hop in &mut self.hops {
+        let mut changed = Vec::new();
+        for (hop, ix) in self.hops.iter_mut().zip((0..).map(VtepIx)) {
             let (via, reason) = match netlink.route_to(hop.address, underlay.address) {
                 Ok(route) if route.oif == self.link.index => {
                     (Some(route.gateway.unwrap_or(hop.address)), None)
@@ -135,24 +135,27 @@ impl NextHops {
                 (None, Some(via)) => Some(format!("no answer from {via} yet (ARP)")),
                 _ => reason,
             };
-            changed |= hop.update(via, mac, reason);
+            if hop.update(via, mac, reason) {
+                changed.push(ix);
+            }
         }
         Ok(changed)
     }
 
-    /// The workers' records.
+    /// The workers' records, by [`VtepIx`].
     pub fn vteps(&self, underlay: Underlay) -> Vec<Vtep> {
-        let template = |hop: &NextHop| {
-            let mac = hop.mac?;
-            let Underlay { address, port } = underlay;
-            Some(OuterTemplate::new(mac, self.link.mac, address, hop.address, port))
-        };
-        let record = |hop: &NextHop| Vtep {
-            address: hop.address,
-            template: template(hop),
-            most_inner: self.most_inner(),
-        };
-        self.hops.iter().map(record).collect()
+        self.hops.iter().map(|hop| self.record(hop, underlay)).collect()
+    }
+
+    /// One way's record.
+    pub fn vtep(&self, vtep: VtepIx, underlay: Underlay) -> Option<Vtep> {
+        self.hops.get(usize::from(vtep.0)).map(|hop| self.record(hop, underlay))
+    }
+
+    fn record(&self, hop: &NextHop, Underlay { address, port }: Underlay) -> Vtep {
+        let template =
+            hop.mac.map(|mac| OuterTemplate::new(mac, self.link.mac, address, hop.address, port));
+        Vtep { address: hop.address, template, most_inner: self.most_inner() }
     }
 }
 

@@ -244,6 +244,27 @@ pub struct WorkerStats {
     pub tx_pending: u64,
 }
 
+/// What learning did in a network.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct NetworkStats {
+    /// The network's name.
+    pub name: String,
+    /// Learned rows now.
+    pub learned: u32,
+    /// The most learned rows.
+    pub learn_limit: u32,
+    /// Learned rows that got another place.
+    pub moves: u64,
+    /// Moves refused, since the MAC moves too often.
+    pub moves_damped: u64,
+    /// Sightings of new MACs refused at the limit.
+    pub refused: u64,
+    /// Rows that gave way at the limit to one of a port or peer with fewer.
+    pub evicted: u64,
+    /// Rows removed since they were not refreshed.
+    pub aged: u64,
+}
+
 /// `overlane stats`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Stats {
@@ -251,6 +272,9 @@ pub struct Stats {
     pub ports: Vec<PortStats>,
     /// By worker.
     pub workers: Vec<WorkerStats>,
+    /// By network.
+    #[serde(default)]
+    pub networks: Vec<NetworkStats>,
     /// By drop reason, reasons that never happened left out in text, all there in JSON.
     pub drops: serde_json::Map<String, Value>,
     /// What the underlay's XDP program passed to the kernel, by reason.

@@ -10,10 +10,10 @@ use crate::{
         Control,
         ports::{PortState, Role},
         protocol::{Command, EndpointRow, FdbRow, NeighRow, NetworkRow, PeerRow, PortRow},
-        truth::{Network, State},
+        truth::Network,
     },
     profile::{EndpointPlan, Flood, Place},
-    tables::{Endpoint, PortIx, VtepIx},
+    tables::{BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Row, State, VtepIx},
 };
 
 /// The overlay's own port in text rows, as the original's kernel device is called.
@@ -45,46 +45,55 @@ impl Control {
         self.ports.get(usize::from(port.0)).map_or_else(String::new, |port| port.name.clone())
     }
 
+    /// In order of network and MAC.
     fn fdb_rows(&self) -> Vec<FdbRow> {
-        let mut rows = Vec::new();
-        for network in &self.truth.networks {
-            for (mac, row) in &network.rows {
-                let (ifname, dst) = match row.to {
-                    Endpoint::Remote(vtep) => (OVERLAY_PORT.into(), self.vtep_address(vtep)),
-                    Endpoint::Local(port) => (self.port_name(port), None),
-                    Endpoint::Switch => {
-                        let owner = network.plan.endpoints.iter().find(|e| e.mac == *mac);
-                        (owner.map_or(SWITCH_PORT, |e| &e.name).to_owned(), None)
-                    }
-                };
-                rows.push(FdbRow {
-                    mac: mac.to_string(),
-                    ifname,
-                    vni: dst.map(|_| network.plan.vni.number()),
-                    flags: if dst.is_some() { vec!["self".into()] } else { Vec::new() },
-                    master: if dst.is_none() { Some(network.plan.name.clone()) } else { None },
-                    dst: dst.map(|dst| dst.to_string()),
-                    state: match row.state {
-                        State::Permanent => "permanent".into(),
-                        State::Learned { .. } => String::new(),
-                    },
-                    network: network.plan.name.clone(),
-                });
-            }
-        }
-        rows
+        let mut rows: Vec<_> = self.tables.fdb.iter().collect();
+        rows.sort_unstable_by_key(|(key, _)| (key.bridge(), key.mac()));
+        rows.iter().map(|(key, row)| self.fdb_row(*key, row)).collect()
     }
 
+    fn fdb_row(&self, key: FdbKey, row: &Row) -> FdbRow {
+        let (network, mac) = (self.network(key.bridge()), key.mac());
+        let (ifname, dst) = match row.to {
+            Endpoint::Remote(vtep) => (OVERLAY_PORT.into(), self.vtep_address(vtep)),
+            Endpoint::Local(port) => (self.port_name(port), None),
+            Endpoint::Switch => {
+                let owner = network.plan.endpoints.iter().find(|e| e.mac == mac);
+                (owner.map_or(SWITCH_PORT, |e| &e.name).to_owned(), None)
+            }
+        };
+        FdbRow {
+            mac: mac.to_string(),
+            ifname,
+            vni: dst.map(|_| network.plan.vni.number()),
+            flags: if dst.is_some() { vec!["self".into()] } else { Vec::new() },
+            master: if dst.is_none() { Some(network.plan.name.clone()) } else { None },
+            dst: dst.map(|dst| dst.to_string()),
+            state: match row.state {
+                State::Permanent => "permanent".into(),
+                State::Learned { .. } => String::new(),
+            },
+            network: network.plan.name.clone(),
+        }
+    }
+
+    fn network(&self, bridge: BridgeIx) -> &Network {
+        &self.truth.networks[usize::from(bridge.0)]
+    }
+
+    /// Addresses of other nodes' endpoints, in order of network and address.
     fn neigh_rows(&self) -> Vec<NeighRow> {
-        let row = |network: &Network, (address, mac): (Ipv4Addr, crate::wire::Mac)| NeighRow {
+        let rows = self.tables.neighbours.iter();
+        let mut rows: Vec<_> = rows.filter(|(.., n)| n.owner == Owner::Endpoint).collect();
+        rows.sort_unstable_by_key(|(bridge, address, _)| (*bridge, *address));
+        let row = |(bridge, address, neighbour): &(BridgeIx, Ipv4Addr, Neighbour)| NeighRow {
             dst: address.to_string(),
             dev: OVERLAY_PORT.into(),
-            lladdr: mac.to_string(),
+            lladdr: neighbour.mac.to_string(),
             state: vec!["PERMANENT".into()],
-            network: network.plan.name.clone(),
+            network: self.network(*bridge).plan.name.clone(),
         };
-        let networks = self.truth.networks.iter();
-        networks.flat_map(|n| n.remote_neighbours().into_iter().map(move |r| row(n, r))).collect()
+        rows.iter().map(row).collect()
     }
 
     fn network_rows(&self) -> Vec<NetworkRow> {
@@ -107,7 +116,7 @@ impl Control {
 
     fn endpoint_rows(&self) -> Vec<EndpointRow> {
         let mut rows = Vec::new();
-        for network in &self.truth.networks {
+        for (network, bridge) in self.truth.networks.iter().zip((0..).map(BridgeIx)) {
             for endpoint in &network.plan.endpoints {
                 let (kind, node) = match &endpoint.place {
                     Place::Netns { .. } => ("container", &self.plan.node),
@@ -115,7 +124,8 @@ impl Control {
                     Place::LoadBalancer => ("load-balancer", &self.plan.node),
                     Place::Peer { peer } => ("remote", peer),
                 };
-                let to = network.rows.get(&endpoint.mac).map(|row| row.to);
+                let key = FdbKey::new(bridge, endpoint.mac);
+                let to = self.tables.fdb.row(key).map(|row| row.to);
                 rows.push(EndpointRow {
                     name: endpoint.name.clone(),
                     id: endpoint.id.clone(),
@@ -170,9 +180,7 @@ impl Control {
             },
             network: match port.role {
                 Role::Underlay { .. } => None,
-                Role::Access(bridge) => {
-                    Some(self.truth.networks[usize::from(bridge.0)].plan.name.clone())
-                }
+                Role::Access(bridge) => Some(self.network(bridge).plan.name.clone()),
             },
             mode: port.mode_name().into(),
             queues: port.queues,

@@ -14,15 +14,15 @@ use crate::{
     af_xdp::HEADROOM,
     control::{
         Control, WorkerHandle, endpoints,
+        learning::Learning,
         netlink::{Link, Netlink},
         next_hop::{NextHops, UnderlayLink},
         ports::{PortRecord, Role},
         truth::Truth,
-        workers::Generations,
     },
     mailbox::Tick,
-    profile::{Place, Plan},
-    tables::{BridgeIx, PortIx, UNDERLAY, Underlay},
+    profile::{EndpointPlan, NetworkPlan, Place, Plan},
+    tables::{BridgeIx, PortIx, UNDERLAY, Underlay, Writer},
     wire::template::OUTER_LEN,
 };
 
@@ -46,7 +46,8 @@ pub fn missing_capabilities(plan: &Plan) -> Vec<String> {
 }
 
 impl Control {
-    /// Builds everything up to forwarding. The workers run already, without ports.
+    /// Builds everything up to forwarding. The workers run already, without ports, and read
+    /// `tables`, which are empty.
     ///
     /// # Errors
     /// What is wrong with the machine and what to do; whatever was made is removed again.
@@ -55,6 +56,7 @@ impl Control {
         mut netlink: Netlink,
         workers: Vec<WorkerHandle>,
         tick: Arc<Tick>,
+        mut tables: Writer,
     ) -> Result<Control> {
         let link = underlay_link(&mut netlink, &plan)?;
         let underlay = Underlay {
@@ -63,15 +65,19 @@ impl Control {
         };
         let default_mtu = check_mtus(&plan, &link)?;
         let (ports, numbers) = list_ports(&plan, underlay);
-        let truth = Truth::new(&plan, default_mtu, |network, endpoint| {
-            numbers
-                .get(&(network.name.clone(), endpoint.name.clone(), endpoint.id.clone()))
-                .copied()
-        });
+        let port_of = |network: &NetworkPlan, endpoint: &EndpointPlan| {
+            let name = (network.name.clone(), endpoint.name.clone(), endpoint.id.clone());
+            numbers.get(&name).copied()
+        };
         let link = UnderlayLink { index: link.index, mac: link.mac, mtu: link.mtu };
+        let hops = NextHops::new(&plan.peers, link);
+        let truth = Truth::new(&plan, default_mtu, &port_of);
+        let mut learning = Learning::new(truth.rules());
+        tables.set_underlay(underlay);
+        truth.fill(&plan, hops.vteps(underlay), &port_of, &mut tables, &mut learning);
         let now = Instant::now();
         let mut control = Control {
-            hops: NextHops::new(&plan.peers, link),
+            hops,
             plan,
             netlink,
             workers,
@@ -79,12 +85,13 @@ impl Control {
             underlay,
             ports,
             made: Vec::new(),
-            generations: Generations::default(),
+            tables,
+            learning,
             tick,
             started: now,
             created: SystemTime::now(),
-            tables_stale: true,
             hops_stale: true,
+            ports_went: false,
             last_tick: now,
             last_fill: now,
             last_second: now,

@@ -1,74 +1,55 @@
-//! What is wanted: networks, peers, endpoints, and what was learned. Owned by the control
-//! thread; the workers get [`Tables`] made of it.
-
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
-};
+//! What is wanted: networks, peers and endpoints, as the profile has them. Owned by the control
+//! thread. Invariant: rows stand in the tables alone; this says which ones the profile wants.
 
 use crate::{
-    control::next_hop::NextHops,
+    control::learning::{Learning, Rules},
     profile::{EndpointPlan, Flood, NetworkPlan, Place, Plan},
-    tables::{
-        Bridge, BridgeIx, Endpoint, Fdb, FdbKey, Neighbour, Owner, PortIx, Tables, Underlay, Vtep,
-        VtepIx,
-    },
+    tables::{Bridge, BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Vtep, VtepIx, Writer},
     wire::Mac,
 };
 
-/// Why a forwarding row is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The profile says so.
-    Permanent,
-    /// A frame from the MAC was seen, last at this tick.
-    Learned {
-        /// The tick.
-        seen: u32,
-    },
-}
-
-/// A forwarding row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Where the MAC lives.
-    pub to: Endpoint,
-    /// Why we know.
-    pub state: State,
-}
-
-/// One network and what lives in it.
+/// One network.
 #[derive(Debug)]
 pub struct Network {
     /// As the profile has it.
     pub plan: NetworkPlan,
     /// The MTU of its endpoints.
     pub mtu: u16,
-    /// Forwarding rows, by MAC.
-    pub rows: BTreeMap<Mac, Row>,
     /// The switch ports of its local endpoints, in the order of the profile.
     pub ports: Vec<PortIx>,
-    neighbours: HashMap<Ipv4Addr, Neighbour>,
 }
 
 impl Network {
-    /// Addresses of other nodes' endpoints, in order, for `neigh show`.
-    pub fn remote_neighbours(&self) -> Vec<(Ipv4Addr, Mac)> {
-        let mut rows: Vec<_> = self
-            .neighbours
-            .iter()
-            .filter(|(_, neighbour)| neighbour.owner == Owner::Endpoint)
-            .map(|(address, neighbour)| (*address, neighbour.mac))
-            .collect();
-        rows.sort_unstable();
-        rows
-    }
-
     /// The gateway's MAC: the same on every node.
     pub fn gateway_mac(&self) -> Option<Mac> {
         self.plan.gateway.map(Mac::from_ipv4)
     }
+
+    fn rules(&self) -> Rules {
+        let NetworkPlan { learning, age_s, learn_limit, .. } = self.plan;
+        Rules { learning, age_s, learn_limit }
+    }
+
+    fn bridge(&self, vteps: usize) -> Bridge {
+        let locals: Vec<_> = self.ports.iter().map(|port| Endpoint::Local(*port)).collect();
+        let mut from_local = locals.clone();
+        if self.plan.flood == Flood::HeadEnd {
+            from_local.extend((0..vteps as u16).map(|vtep| Endpoint::Remote(VtepIx(vtep))));
+        }
+        Bridge {
+            vni: self.plan.vni,
+            flood_from_local: from_local.into(),
+            flood_from_overlay: locals.into(),
+            gateway: self.gateway_mac(),
+            answers_unicast_arp: self.plan.flood == Flood::None,
+            learning: self.plan.learning,
+        }
+    }
 }
+
+/// Which switch port a local endpoint has.
+pub trait PortOf: Fn(&NetworkPlan, &EndpointPlan) -> Option<PortIx> {}
+impl<F: Fn(&NetworkPlan, &EndpointPlan) -> Option<PortIx>> PortOf for F {}
 
 /// Everything that is wanted.
 #[derive(Debug)]
@@ -78,71 +59,53 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// What a plan wants. `port_of` names the switch port of a local endpoint.
-    pub fn new(
-        plan: &Plan,
-        default_mtu: u16,
-        port_of: impl Fn(&NetworkPlan, &EndpointPlan) -> Option<PortIx>,
-    ) -> Truth {
-        let networks = plan.networks.iter().map(|network| {
-            let mut built = Network {
-                plan: network.clone(),
-                mtu: network.mtu.unwrap_or(default_mtu),
-                rows: BTreeMap::new(),
-                ports: Vec::new(),
-                neighbours: HashMap::new(),
-            };
-            for endpoint in &network.endpoints {
-                let port = port_of(network, endpoint);
-                built.ports.extend(port);
-                if let Some((to, owner)) = home(plan, endpoint, port) {
-                    built.rows.insert(endpoint.mac, Row { to, state: State::Permanent });
-                    if let (Some(owner), Some(address)) = (owner, endpoint.address) {
-                        let neighbour = Neighbour { mac: endpoint.mac, owner };
-                        built.neighbours.insert(address, neighbour);
-                    }
-                }
-            }
-            if let Some(gateway) = network.gateway {
-                let mac = Mac::from_ipv4(gateway);
-                built.rows.insert(mac, Row { to: Endpoint::Switch, state: State::Permanent });
-                built.neighbours.insert(gateway, Neighbour { mac, owner: Owner::Gateway });
-            }
-            built
+    /// What a plan wants.
+    pub fn new(plan: &Plan, default_mtu: u16, port_of: &impl PortOf) -> Truth {
+        let networks = plan.networks.iter().map(|network| Network {
+            plan: network.clone(),
+            mtu: network.mtu.unwrap_or(default_mtu),
+            ports: network.endpoints.iter().filter_map(|e| port_of(network, e)).collect(),
         });
         Truth { networks: networks.collect() }
     }
 
-    /// A generation for the workers.
-    pub fn tables(&self, underlay: Underlay, hops: &NextHops) -> Tables {
-        let vteps = hops.vteps(underlay);
-        let bridges = self.networks.iter().map(|network| bridge(network, &vteps)).collect();
-        let numbered = || self.networks.iter().zip((0..).map(BridgeIx));
-        let fdb = Fdb::new(numbered().flat_map(|(network, bridge)| {
-            network.rows.iter().map(move |(mac, row)| (FdbKey::new(bridge, *mac), row.to))
-        }));
-        let neighbours = numbered().flat_map(|(network, bridge)| {
-            network.neighbours.iter().map(move |(address, to)| ((bridge, *address), *to))
-        });
-        let neighbours = neighbours.collect();
-        Tables::new(underlay, fdb, bridges, vteps, neighbours)
+    /// The networks' rules of learning.
+    pub fn rules(&self) -> impl Iterator<Item = Rules> + '_ {
+        self.networks.iter().map(Network::rules)
     }
-}
 
-fn bridge(network: &Network, vteps: &[Vtep]) -> Bridge {
-    let locals: Vec<_> = network.ports.iter().map(|port| Endpoint::Local(*port)).collect();
-    let remotes = (0..vteps.len() as u16).map(|vtep| Endpoint::Remote(VtepIx(vtep)));
-    let mut from_local = locals.clone();
-    if network.plan.flood == Flood::HeadEnd {
-        from_local.extend(remotes);
-    }
-    Bridge {
-        vni: network.plan.vni,
-        flood_from_local: from_local.into(),
-        flood_from_overlay: locals.into(),
-        gateway: network.gateway_mac(),
-        answers_unicast_arp: network.plan.flood == Flood::None,
-        learning: network.plan.learning,
+    /// Fills empty tables: first the networks and `vteps`, then the rows that name them.
+    pub fn fill(
+        &self,
+        plan: &Plan,
+        vteps: Vec<Vtep>,
+        port_of: &impl PortOf,
+        tables: &mut Writer,
+        learning: &mut Learning,
+    ) {
+        let bridges = self.networks.iter().map(|network| network.bridge(vteps.len()));
+        tables.publish(bridges.collect(), vteps);
+        let rows = self.networks.iter().map(|network| network.plan.endpoints.len() + 1).sum();
+        tables.fdb.reserve(rows);
+        for (network, bridge) in self.networks.iter().zip((0..).map(BridgeIx)) {
+            for endpoint in &network.plan.endpoints {
+                let port = port_of(&network.plan, endpoint);
+                let Some((to, owner)) = home(plan, endpoint, port) else { continue };
+                let key = FdbKey::new(bridge, endpoint.mac);
+                learning.insert_permanent(&mut tables.fdb, key, to);
+                if let (Some(owner), Some(address)) = (owner, endpoint.address) {
+                    let neighbour = Neighbour { mac: endpoint.mac, owner };
+                    tables.neighbours.insert(bridge, address, neighbour);
+                }
+            }
+            if let Some(gateway) = network.plan.gateway {
+                let mac = Mac::from_ipv4(gateway);
+                let key = FdbKey::new(bridge, mac);
+                learning.insert_permanent(&mut tables.fdb, key, Endpoint::Switch);
+                let neighbour = Neighbour { mac, owner: Owner::Gateway };
+                tables.neighbours.insert(bridge, gateway, neighbour);
+            }
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     af_xdp::{Area, Socket},
     mailbox::{FromWorker, Mailbox, ToWorker},
-    tables::Tables,
 };
 
 /// How long a message waits for room before the worker counts as stuck.
@@ -50,33 +49,5 @@ impl WorkerHandle {
     /// What it has sent up, if anything.
     pub fn hear(&self) -> Option<FromWorker<Socket>> {
         self.mailbox.up.pop()
-    }
-}
-
-/// Generations that a worker may still use. They are freed here, never by a worker.
-#[derive(Default)]
-pub struct Generations {
-    live: Vec<Arc<Tables>>,
-}
-
-impl Generations {
-    /// Sends a new generation to every worker.
-    pub fn publish(&mut self, tables: Tables, workers: &[WorkerHandle]) {
-        let tables = Arc::new(tables);
-        for worker in workers {
-            worker.tell(ToWorker::Tables(Arc::clone(&tables)));
-        }
-        self.live.push(tables);
-        self.sweep();
-    }
-
-    /// Frees what no worker uses any more; the newest stays.
-    pub fn sweep(&mut self) {
-        let newest = self.live.len().saturating_sub(1);
-        let mut index = 0;
-        self.live.retain(|tables| {
-            index += 1;
-            index > newest || Arc::strong_count(tables) > 1
-        });
     }
 }

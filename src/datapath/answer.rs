@@ -3,7 +3,7 @@
 
 use crate::{
     datapath::ingress::Ingress,
-    tables::{Bridge, Endpoint, FdbKey, Owner, Tables},
+    tables::{Bridge, Endpoint, FdbKey, Owner, View},
     wire::{
         Mac,
         arp::{self, Arp},
@@ -16,13 +16,13 @@ use crate::{
 
 /// The MAC to answer an ARP packet with; `None`: it is not ours to answer, forward it.
 #[inline]
-pub fn arp(tables: &Tables, bridge: &Bridge, ingress: &Ingress, payload: &[u8]) -> Option<Mac> {
+pub fn arp(tables: &View<'_>, bridge: &Bridge, ingress: &Ingress, payload: &[u8]) -> Option<Mac> {
     let request = Arp::parse(payload).filter(|arp| arp.is_request())?;
     let address = request.target_ip();
     if request.sender_ip() == address {
         return None; // gratuitous: it tells, it doesn't ask
     }
-    let neighbour = tables.neighbour(ingress.bridge, address)?;
+    let neighbour = tables.neighbour(ingress.to.bridge(), address)?;
     if request.sender_ip().is_unspecified() && request.sender_mac() == neighbour.mac {
         return None; // the owner looks whether anyone else has its address (RFC 5227)
     }
@@ -32,9 +32,9 @@ pub fn arp(tables: &Tables, bridge: &Bridge, ingress: &Ingress, payload: &[u8]) 
         // Every node has the gateway; each answers for its own ports only.
         Owner::Gateway => !asked_by_overlay,
         Owner::Endpoint => {
-            let key = FdbKey::new(ingress.bridge, neighbour.mac);
+            let key = FdbKey::new(ingress.to.bridge(), neighbour.mac);
             !asked_by_overlay
-                && (ingress.dst.is_group() || bridge.answers_unicast_arp)
+                && (ingress.to.mac().is_group() || bridge.answers_unicast_arp)
                 && tables.fdb.lookup(key) != Some(ingress.from)
         }
     };
@@ -59,7 +59,7 @@ pub fn write_arp(frame: &mut [u8], mac: Mac) -> bool {
 /// Whether a frame is an echo request to an address that this node has.
 #[inline]
 pub fn is_echo_to_us(
-    tables: &Tables,
+    tables: &View<'_>,
     ingress: &Ingress,
     header: Ethernet<'_>,
     payload: &[u8],
@@ -71,14 +71,14 @@ pub fn is_echo_to_us(
     ip.protocol() == ipv4::ICMP
         && !ip.is_fragment()
         && checksum::is_right_ipv4_header(ip.header_bytes())
-        && tables.neighbour(ingress.bridge, ip.dst()).is_some_and(|neighbour| {
+        && tables.neighbour(ingress.to.bridge(), ip.dst()).is_some_and(|neighbour| {
             let is_ours = match neighbour.owner {
                 Owner::Here => true,
                 // The asker's own node has the gateway too.
                 Owner::Gateway => !matches!(ingress.from, Endpoint::Remote(_)),
                 Owner::Endpoint => false,
             };
-            is_ours && neighbour.mac == ingress.dst
+            is_ours && neighbour.mac == ingress.to.mac()
         })
         && Icmp::parse(message).is_some_and(|(icmp, _)| icmp.is_echo_request())
         && checksum::of(message) == 0

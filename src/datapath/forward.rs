@@ -1,10 +1,10 @@
-//! What becomes of a frame. Called once per frame after its bucket was prefetched.
+//! What becomes of a frame. Called once per frame after its destination was looked up.
 
 use crate::{
     af_xdp::Frame,
     counters::Reason,
     datapath::{answer, ingress::Ingress},
-    tables::{Bridge, Endpoint, FdbKey, Tables, Vtep},
+    tables::{Bridge, Endpoint, Found, View, Vtep},
     wire::{
         Mac, Vni,
         ethernet::{self, Ethernet},
@@ -27,13 +27,32 @@ pub enum Verdict {
     Drop(Reason),
 }
 
+/// The usual case, in few instructions: a frame to a known place that may have it. `None`:
+/// [`decide`] looks closer.
+#[inline(always)]
+pub fn usual(ingress: &Ingress, found: Found, frame: &[u8]) -> Option<Endpoint> {
+    let (header, _) = Ethernet::parse(frame)?;
+    if header.ether_type() == ethernet::ARP || ingress.to.mac().is_group() {
+        return None;
+    }
+    // `Endpoint::may_reach`, arm by arm, so that each leads straight to its way out.
+    match ingress.from {
+        Endpoint::Local(from) => match found.remote() {
+            Some(vtep) => Some(Endpoint::Remote(vtep)),
+            None => found.local().filter(|to| *to != from).map(Endpoint::Local),
+        },
+        Endpoint::Remote(_) => found.local().map(Endpoint::Local),
+        Endpoint::Switch => None,
+    }
+}
+
 /// Decides; `found` is where the destination MAC lives.
-#[inline]
+#[inline(never)]
 pub fn decide(
-    tables: &Tables,
+    tables: &View<'_>,
     bridge: &Bridge,
     ingress: &Ingress,
-    found: Option<Endpoint>,
+    found: Found,
     frame: &[u8],
 ) -> Verdict {
     let Some((header, payload)) = Ethernet::parse(frame) else {
@@ -44,10 +63,10 @@ pub fn decide(
     {
         return Verdict::AnswerArp(mac);
     }
-    if ingress.dst.is_group() {
+    if ingress.to.mac().is_group() {
         return Verdict::Flood;
     }
-    match found {
+    match found.endpoint() {
         None => Verdict::Flood,
         Some(Endpoint::Switch) if answer::is_echo_to_us(tables, ingress, header, payload) => {
             Verdict::AnswerEcho
@@ -87,10 +106,4 @@ pub fn encapsulate(frame: &mut Frame, vtep: &Vtep, vni: Vni) -> Result<(), Reaso
     } else {
         Err(Reason::TooBig)
     }
-}
-
-/// The key of a frame's destination.
-#[inline]
-pub fn destination_key(ingress: &Ingress) -> FdbKey {
-    FdbKey::new(ingress.bridge, ingress.dst)
 }

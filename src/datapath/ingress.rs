@@ -7,77 +7,73 @@ use std::net::Ipv4Addr;
 use crate::{
     af_xdp::Frame,
     counters::Reason,
-    tables::{BridgeIx, Endpoint, PortIx, Tables},
+    tables::{BridgeIx, Endpoint, FdbKey, View, VtepIx},
     wire::{
-        Mac, checksum,
+        checksum,
         ethernet::{self, Ethernet},
         ipv4::{self, Ipv4},
-        udp::Udp,
-        vxlan::Vxlan,
+        template::OUTER_LEN,
+        udp::{self, Udp},
+        vxlan::{self, Vxlan},
     },
 };
 
-/// What is known of a frame before its destination is looked up.
+/// What is known of a frame when it is decided about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ingress {
     /// Where it came from.
     pub from: Endpoint,
-    /// The network it is in.
-    pub bridge: BridgeIx,
-    /// Its destination.
-    pub dst: Mac,
-    /// Its source.
-    pub src: Mac,
+    /// Its destination, and the network it is in.
+    pub to: FdbKey,
 }
 
-/// A frame from an access port.
+/// A frame from an access port: the key of its destination. `gateway` is the number of its
+/// network's gateway ([`View::gateway_number`]).
 ///
 /// # Errors
 /// Why it is to be dropped.
 #[inline]
-pub fn from_access(
-    tables: &Tables,
-    frame: &Frame,
-    port: PortIx,
-    bridge: BridgeIx,
-) -> Result<Ingress, Reason> {
-    inner(tables, frame, Endpoint::Local(port), bridge).map_err(|reason| match reason {
+pub fn from_access(frame: &[u8], bridge: BridgeIx, gateway: u64) -> Result<FdbKey, Reason> {
+    inner(frame, bridge, gateway).map_err(|reason| match reason {
         Reason::InnerTruncated => Reason::Truncated,
         other => other,
     })
 }
 
-/// A frame from the underlay: its outer header is taken off.
+/// A frame from the underlay: its outer header is taken off. The key of its destination, and
+/// its sender.
 ///
 /// # Errors
 /// Why it is to be dropped.
 #[inline]
-pub fn from_underlay(tables: &Tables, frame: &mut Frame) -> Result<Ingress, Reason> {
-    let outer = Outer::parse(tables, frame)?;
+pub fn from_underlay(tables: &View<'_>, frame: &mut Frame) -> Result<(FdbKey, VtepIx), Reason> {
+    let outer = match Outer::usual(tables, frame) {
+        Some(outer) => outer,
+        None => Outer::parse(tables, frame)?,
+    };
     let bridge = tables.bridge_of(outer.vni).ok_or(Reason::UnknownVni)?;
     let vtep = tables.vtep_of(outer.src).ok_or(Reason::UnknownVtep)?;
     // What stands behind the UDP datagram is the underlay's padding.
     if !frame.trim_front(outer.header_len) || !frame.resize(outer.inner_len) {
         return Err(Reason::BadLength);
     }
-    inner(tables, frame, Endpoint::Remote(vtep), bridge)
+    Ok((inner(frame, bridge, tables.gateway_number(bridge))?, vtep))
 }
 
-fn inner(
-    tables: &Tables,
-    frame: &Frame,
-    from: Endpoint,
-    bridge: BridgeIx,
-) -> Result<Ingress, Reason> {
+/// The group bit of a MAC as a number (IEEE 802).
+const GROUP: u64 = 1 << 40;
+
+#[inline(always)]
+fn inner(frame: &[u8], bridge: BridgeIx, gateway: u64) -> Result<FdbKey, Reason> {
     let (header, _) = Ethernet::parse(frame).ok_or(Reason::InnerTruncated)?;
-    let (dst, src) = (header.dst(), header.src());
-    if src.is_group() {
+    let src = header.src_number();
+    if src & GROUP != 0 {
         return Err(Reason::GroupSource);
     }
-    if tables.bridge(bridge).is_some_and(|bridge| bridge.gateway == Some(src)) {
+    if src == gateway {
         return Err(Reason::GatewaySource);
     }
-    Ok(Ingress { from, bridge, dst, src })
+    Ok(FdbKey::of_high_bits(bridge, header.dst_and_more()))
 }
 
 struct Outer {
@@ -88,9 +84,38 @@ struct Outer {
 }
 
 impl Outer {
+    /// Nearly all packets, looked at in fixed places: right in every respect, and without a UDP
+    /// checksum. `None`: [`Outer::parse`] finds out what there is to say.
+    #[inline(always)]
+    fn usual(tables: &View<'_>, packet: &[u8]) -> Option<Outer> {
+        let outer: &[u8; OUTER_LEN] = packet.first_chunk()?;
+        let word = |at: usize| u16::from_be_bytes([outer[at], outer[at + 1]]);
+        let long = |at: usize| u32::from(word(at)) << 16 | u32::from(word(at + 2));
+        let (total_len, udp_len) = (word(16), word(38));
+        let ours = tables.underlay();
+        let is_usual = word(12) == ethernet::IPV4
+            && outer[14] == 0x45
+            && word(20) & 0x3fff == 0
+            && outer[23] == ipv4::UDP
+            && long(30) == ours.address.to_bits()
+            && word(36) == ours.port
+            && word(40) == 0
+            && outer[42] & vxlan::HAS_VNI != 0
+            && usize::from(total_len) + ethernet::LEN <= packet.len()
+            && udp_len >= (udp::LEN + vxlan::LEN) as u16
+            && u32::from(udp_len) + ipv4::LEN as u32 == u32::from(total_len)
+            && checksum::is_right_ipv4_header(&outer[14..34]);
+        is_usual.then(|| Outer {
+            src: Ipv4Addr::from_bits(long(26)),
+            vni: long(46) >> 8,
+            header_len: OUTER_LEN as u16,
+            inner_len: udp_len - (udp::LEN + vxlan::LEN) as u16,
+        })
+    }
+
     /// Every check that the XDP program makes, and those that it leaves to us.
-    #[inline]
-    fn parse(tables: &Tables, packet: &[u8]) -> Result<Outer, Reason> {
+    #[inline(never)]
+    fn parse(tables: &View<'_>, packet: &[u8]) -> Result<Outer, Reason> {
         let (eth, rest) = Ethernet::parse(packet).ok_or(Reason::Truncated)?;
         if eth.ether_type() != ethernet::IPV4 {
             return Err(Reason::NotVxlan);
@@ -125,11 +150,10 @@ impl Outer {
         if !vxlan.has_vni() {
             return Err(Reason::NoVniFlag);
         }
-        let header_len = crate::wire::template::OUTER_LEN as u16;
         Ok(Outer {
             src: ip.src(),
             vni: vxlan.vni_number(),
-            header_len,
+            header_len: OUTER_LEN as u16,
             inner_len: inner.len() as u16,
         })
     }

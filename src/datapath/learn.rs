@@ -1,29 +1,43 @@
 //! Sightings: "this source MAC is here", told to the control thread.
 //!
-//! A small direct-mapped filter keeps them to one per MAC, network and tick, and a budget to a
-//! few per burst, so that a port that spoofs MACs cannot fill the queue alone.
+//! Kept few, and fair, so that whoever spoofs MACs neither floods the control thread nor keeps
+//! others from being learned: one per MAC, place and tick (a small direct-mapped filter); a few
+//! per burst; and half of the queue is set aside in equal shares, one for each place that frames
+//! come from. What is not told now, the MAC's next frame tells.
 
 use crate::{
     datapath::ingress::Ingress,
-    mailbox::Sighting,
-    tables::{Endpoint, FdbKey},
+    mailbox::{Sighting, Sightings},
+    tables::{Endpoint, FdbKey, PortIx, VtepIx},
+    wire::ethernet::Ethernet,
 };
 
-/// Sightings per burst (a burst comes from one port).
+/// Sightings per burst.
 const PER_BURST: u32 = 8;
 /// Entries of the filter.
 const ENTRIES: usize = 1024;
+/// Shares of the queue's second half; places whose numbers are equal modulo this share one.
+const SHARES: usize = 128;
 
 /// What was told lately.
 pub struct Filter {
     told: Box<[Option<(FdbKey, Endpoint, u32)>; ENTRIES]>,
+    /// What this burst may still tell.
     left: u32,
+    /// What each share has told since the control thread last took sightings.
+    spent: Box<[u16; SHARES]>,
+    round: u32,
 }
 
 impl Filter {
     /// Nothing was told yet.
     pub fn new() -> Filter {
-        Filter { told: Box::new([None; ENTRIES]), left: PER_BURST }
+        Filter {
+            told: Box::new([None; ENTRIES]),
+            left: PER_BURST,
+            spent: Box::new([0; SHARES]),
+            round: 0,
+        }
     }
 
     /// A new burst has a new budget.
@@ -32,18 +46,59 @@ impl Filter {
         self.left = PER_BURST;
     }
 
-    /// A frame was seen: the sighting to tell, if it is worth telling.
-    #[inline]
-    pub fn sighting(&mut self, ingress: &Ingress, tick: u32) -> Option<Sighting> {
-        let key = FdbKey::new(ingress.bridge, ingress.src);
-        let index = ingress.src.to_u64() ^ ingress.src.to_u64() >> 20 ^ u64::from(ingress.bridge.0);
-        let told = self.told.get_mut(index as usize % ENTRIES)?;
-        let new = Some((key, ingress.from, tick));
+    /// A frame was seen: tells it, if it is worth telling. False when there was no room.
+    fn tell(&mut self, sighting: Sighting, sightings: &Sightings) -> bool {
+        let Sighting { bridge, mac, from, tick } = sighting;
+        let index = mac.to_u64() ^ mac.to_u64() >> 20 ^ u64::from(bridge.0);
+        let new = Some((FdbKey::new(bridge, mac), from, tick));
+        let Some(told) = self.told.get_mut(index as usize % ENTRIES) else { return true };
         if *told == new || self.left == 0 {
-            return None;
+            return true;
+        }
+        self.left -= 1;
+        if !has_room(&mut self.spent, &mut self.round, from, sightings)
+            || sightings.push(sighting).is_err()
+        {
+            return false;
         }
         *told = new;
-        self.left -= 1;
-        Some(Sighting { bridge: ingress.bridge, mac: ingress.src, from: ingress.from, tick })
+        true
     }
+}
+
+/// Tells where a frame's source is. False when there was no room.
+#[inline(never)]
+#[must_use]
+pub fn tell(
+    filter: &mut Filter,
+    ingress: &Ingress,
+    frame: &[u8],
+    tick: u32,
+    sightings: &Sightings,
+) -> bool {
+    let Some((header, _)) = Ethernet::parse(frame) else { return true };
+    let Ingress { from, to } = *ingress;
+    filter.tell(Sighting { bridge: to.bridge(), mac: header.src(), from, tick }, sightings)
+}
+
+/// Half of the queue is for everyone; of the other half each place has its share.
+fn has_room(
+    spent: &mut [u16; SHARES],
+    round: &mut u32,
+    from: Endpoint,
+    sightings: &Sightings,
+) -> bool {
+    let now = sightings.round();
+    if std::mem::replace(round, now) != now {
+        spent.fill(0);
+    }
+    let number = match from {
+        Endpoint::Local(PortIx(port)) => usize::from(port),
+        Endpoint::Remote(VtepIx(vtep)) => SHARES / 2 + usize::from(vtep),
+        Endpoint::Switch => 0,
+    };
+    let Some(spent) = spent.get_mut(number % SHARES) else { return false };
+    *spent = spent.saturating_add(1);
+    let half = sightings.capacity() / 2;
+    sightings.len() < half || usize::from(*spent) <= half / SHARES
 }

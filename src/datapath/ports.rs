@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    af_xdp::{Frame, Pool},
+    af_xdp::{Frame, MOST_SLOTS, Pool},
     counters::{PortCounters, PortTally, Reason, Tally},
     mailbox::PortHandover,
     port::Port,
@@ -36,7 +36,13 @@ pub struct Ports<P> {
 impl<P: Port> Ports<P> {
     /// No ports.
     pub fn new() -> Ports<P> {
-        Ports { entries: Vec::new(), polled: Vec::new(), pending: Vec::new() }
+        // Each has a queue with a slot of the worker's packet memory: nothing grows later.
+        let most = usize::from(MOST_SLOTS);
+        Ports {
+            entries: Vec::with_capacity(most),
+            polled: Vec::with_capacity(most),
+            pending: Vec::with_capacity(most),
+        }
     }
 
     /// Polls a port from now on.
@@ -54,7 +60,6 @@ impl<P: Port> Ports<P> {
             pending: false,
         });
         self.list_polled();
-        self.pending.reserve(self.entries.len());
     }
 
     /// Stops polling a port: its queues. What it had not sent is counted as dropped; its last

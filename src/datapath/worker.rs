@@ -8,20 +8,20 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
-    af_xdp::{Frame, Pool},
+    af_xdp::{Frame, MOST_SLOTS, Pool},
     counters::{MOST_BURST, Reason, Tally},
     cpu,
     datapath::{
-        answer,
-        forward::{self, Verdict},
-        ingress::{self, Ingress},
-        learn::Filter,
+        burst::Burst,
+        exit::{Exit, Out},
+        forward,
+        learn::{self, Filter},
         ports::Ports,
     },
     mailbox::{FromWorker, Mailbox, ToWorker},
     port::Port,
     profile::Idle,
-    tables::{Bridge, BridgeIx, Endpoint, FdbPlace, PortIx, Tables, UNDERLAY},
+    tables::{self, BridgeIx, Endpoint, PortIx},
 };
 
 /// Full bursts taken from one queue before the next queue has its turn.
@@ -54,43 +54,30 @@ pub struct Settings {
 pub struct Worker<P> {
     ports: Ports<P>,
     /// A received burst.
-    burst: Vec<Frame>,
-    /// The same burst, classified, its buckets on their way.
-    classified: Vec<(Frame, Ingress, FdbPlace)>,
+    received: Vec<Frame>,
+    burst: Box<Burst>,
     out: Out,
-    tables: Arc<Tables>,
+    tables: tables::Reader,
     filter: Filter,
     mailbox: Arc<Mailbox<P>>,
     settings: Settings,
     /// Frames forwarded since the last flush, and the most before the next.
     unflushed: usize,
     flush_frames: usize,
-    /// Detached ports for which the way up was full.
+    /// Detached ports for which the way up was full; no more than there can be ports.
     leaving: Vec<FromWorker<P>>,
+    /// Empty: the memory for the next sleep's list.
+    waited: Vec<PollFd<'static>>,
     stopped: bool,
     idle_turns: u32,
     last_cycles: u64,
-}
-
-/// What every outcome of a frame needs: its pool and the numbers.
-struct Out {
-    pool: Pool,
-    tally: Tally,
-}
-
-impl Out {
-    #[inline]
-    fn discard(&mut self, frame: Frame, reason: Reason) {
-        self.pool.give(frame);
-        self.tally.drop_frame(reason);
-    }
 }
 
 impl<P: Port> Worker<P> {
     /// A worker without ports; they come by its mailbox.
     pub fn new(
         pool: Pool,
-        tables: Arc<Tables>,
+        tables: tables::Reader,
         mailbox: Arc<Mailbox<P>>,
         settings: Settings,
     ) -> Worker<P> {
@@ -98,8 +85,8 @@ impl<P: Port> Worker<P> {
         let share = (pool.most_sending() as usize).min(settings.transmit_ring);
         let mut worker = Worker {
             ports: Ports::new(),
-            burst: Vec::with_capacity(MOST_BURST),
-            classified: Vec::with_capacity(MOST_BURST),
+            received: Vec::with_capacity(MOST_BURST),
+            burst: Box::new(Burst::new()),
             out: Out { pool, tally: Tally::default() },
             tables,
             filter: Filter::new(),
@@ -107,7 +94,8 @@ impl<P: Port> Worker<P> {
             settings: Settings { burst, ..settings },
             unflushed: 0,
             flush_frames: FLUSH_FRAMES.min(share),
-            leaving: Vec::new(),
+            leaving: Vec::with_capacity(usize::from(MOST_SLOTS)),
+            waited: Vec::with_capacity(usize::from(MOST_SLOTS) + 1),
             stopped: false,
             idle_turns: 0,
             last_cycles: cpu::cycles(),
@@ -141,6 +129,8 @@ impl<P: Port> Worker<P> {
             moved |= self.poll_queue(n);
         }
         self.unflushed = 0;
+        // Also without a burst, and before system calls: nobody waits for what we have read.
+        self.tables.enter();
         moved |= self.ports.flush(&mut self.out.pool, &mut self.out.tally);
         self.count_turn(moved);
         moved
@@ -153,11 +143,11 @@ impl<P: Port> Worker<P> {
         let most = self.settings.burst;
         for round in 0..MOST_BURSTS {
             let Out { pool, tally } = &mut self.out;
-            let Some((port, bridge)) = self.ports.receive(n, pool, &mut self.burst, most, tally)
+            let Some((port, bridge)) = self.ports.receive(n, pool, &mut self.received, most, tally)
             else {
                 return false;
             };
-            let received = self.burst.len();
+            let received = self.received.len();
             if received == 0 {
                 return round > 0;
             }
@@ -200,7 +190,6 @@ impl<P: Port> Worker<P> {
     fn read_mail(&mut self) {
         while let Some(message) = self.mailbox.down.pop() {
             match message {
-                ToWorker::Tables(tables) => self.tables = tables,
                 ToWorker::Attach(handover) => self.ports.attach(handover),
                 ToWorker::Detach(port) => self.detach(port),
                 ToWorker::Reclaim(closed) => {
@@ -227,40 +216,45 @@ impl<P: Port> Worker<P> {
         self.leaving.push(FromWorker::Detached(port, queues.unwrap_or_default()));
     }
 
-    /// First pass: where each frame came from, and its destination's bucket on its way.
+    /// A burst from one port, in passes, so that memory latencies overlap: where each frame came
+    /// from; where its destination's row would stand; what that row says; what becomes of it.
     #[inline]
     fn forward_burst(&mut self, port: PortIx, bridge: Option<BridgeIx>) {
-        self.filter.start_burst();
-        let tick = self.mailbox.tick.now();
-        let tables = &*self.tables;
-        for mut frame in self.burst.drain(..) {
-            let ingress = match bridge {
-                Some(bridge) => ingress::from_access(tables, &frame, port, bridge),
-                None => ingress::from_underlay(tables, &mut frame),
-            };
-            match ingress {
-                Ok(ingress) => {
-                    let place = tables.fdb.prefetch(forward::destination_key(&ingress));
-                    self.classified.push((frame, ingress, place));
-                }
-                Err(reason) => self.out.discard(frame, reason),
-            }
+        let tables = self.tables.enter();
+        let Worker { received, burst, out, ports, filter, mailbox, .. } = self;
+        match bridge {
+            Some(bridge) => burst.classify_access(received, &tables, bridge),
+            None => burst.classify_underlay(received, &tables),
         }
-        for (frame, ingress, place) in self.classified.drain(..) {
-            let Some(bridge) = tables.bridge(ingress.bridge) else {
-                self.out.discard(frame, Reason::UnknownVni);
+        burst.look_up(&tables, received.len());
+
+        filter.start_burst();
+        let tick = mailbox.tick.now();
+        let local = bridge.map(|_| Endpoint::Local(port));
+        let of_port = bridge.and_then(|bridge| tables.bridge(bridge));
+        for (n, frame) in received.drain(..).enumerate() {
+            let (ingress, found) = match burst.frame(n, local) {
+                Ok(known) => known,
+                Err(reason) => {
+                    out.discard(frame, reason);
+                    continue;
+                }
+            };
+            let Some(bridge) = of_port.or_else(|| tables.bridge(ingress.to.bridge())) else {
+                out.discard(frame, Reason::UnknownVni);
                 continue;
             };
-            if bridge.learning
-                && let Some(sighting) = self.filter.sighting(&ingress, tick)
-                && self.mailbox.sightings.push(sighting).is_err()
-            {
-                self.out.tally.sightings_lost += 1;
+            if bridge.learning && !learn::tell(filter, &ingress, &frame, tick, &mailbox.sightings) {
+                out.tally.sightings_lost += 1;
             }
-            let found = tables.fdb.lookup_at(place, forward::destination_key(&ingress));
-            let verdict = forward::decide(tables, bridge, &ingress, found, &frame);
-            let mut exit = Exit { ports: &mut self.ports, out: &mut self.out, tables, bridge };
-            exit.carry_out(verdict, ingress.from, frame);
+            let mut exit = Exit { ports, out, tables, bridge };
+            match forward::usual(&ingress, found, &frame) {
+                Some(to) => exit.deliver(to, frame),
+                None => {
+                    let verdict = forward::decide(&tables, bridge, &ingress, found, &frame);
+                    exit.carry_out(verdict, ingress.from, frame);
+                }
+            }
         }
     }
 
@@ -278,15 +272,17 @@ impl<P: Port> Worker<P> {
     }
 
     fn sleep(&mut self) {
+        self.tables.leave();
         let pending = self.out.tally.sending > 0 || !self.leaving.is_empty();
         let most = if pending { PENDING_SLEEP_MS } else { SLEEP_MS };
         let timeout = Timespec { tv_sec: 0, tv_nsec: most * 1_000_000 };
-        let mut waited: Vec<PollFd<'_>> = Vec::with_capacity(self.ports.polled() + 1);
+        let mut waited: Vec<PollFd<'_>> = std::mem::take(&mut self.waited);
         let wake = self.mailbox.wake();
         waited.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
         let sockets = self.ports.queues().filter_map(Port::descriptor);
         waited.extend(sockets.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
         let _ = poll(&mut waited, Some(&timeout));
+        self.waited = emptied(waited);
         self.mailbox.awake();
         // Time asleep is idle time, also when the next turn is a busy one.
         let now = cpu::cycles();
@@ -296,77 +292,9 @@ impl<P: Port> Worker<P> {
     }
 }
 
-/// Where a frame leaves the switch, one way or the other.
-struct Exit<'a, P> {
-    ports: &'a mut Ports<P>,
-    out: &'a mut Out,
-    tables: &'a Tables,
-    bridge: &'a Bridge,
-}
-
-impl<P: Port> Exit<'_, P> {
-    #[inline]
-    fn carry_out(&mut self, verdict: Verdict, from: Endpoint, mut frame: Frame) {
-        match verdict {
-            Verdict::Unicast(to) => self.deliver(to, frame),
-            Verdict::Flood => self.flood(from, frame),
-            Verdict::AnswerArp(mac) if answer::write_arp(&mut frame, mac) => {
-                self.deliver(from, frame);
-            }
-            Verdict::AnswerEcho if answer::write_echo(&mut frame) => self.deliver(from, frame),
-            Verdict::AnswerArp(_) | Verdict::AnswerEcho => {
-                self.out.discard(frame, Reason::NotAnswered);
-            }
-            Verdict::Drop(reason) => self.out.discard(frame, reason),
-        }
-    }
-
-    #[inline]
-    fn deliver(&mut self, to: Endpoint, mut frame: Frame) {
-        let port = match to {
-            Endpoint::Local(port) => Ok(port),
-            Endpoint::Remote(vtep) => match self.tables.vtep(vtep) {
-                Some(vtep) => {
-                    forward::encapsulate(&mut frame, vtep, self.bridge.vni).map(|()| UNDERLAY)
-                }
-                None => Err(Reason::NoNextHop),
-            },
-            Endpoint::Switch => Err(Reason::NotAnswered),
-        };
-        match port {
-            Ok(port) => self.ports.send(port, frame, &mut self.out.pool, &mut self.out.tally),
-            Err(reason) => self.out.discard(frame, reason),
-        }
-    }
-
-    /// n targets cost n - 1 copies; the original leaves last.
-    fn flood(&mut self, from: Endpoint, frame: Frame) {
-        let list = forward::flood_list(self.bridge, from);
-        let mut targets = list.iter().copied().filter(|to| from.may_reach(*to));
-        let Some(mut target) = targets.next() else {
-            self.out.discard(frame, Reason::NoFloodTarget);
-            return;
-        };
-        for next in targets {
-            self.deliver_copy(target, &frame);
-            target = next;
-        }
-        self.deliver(target, frame);
-    }
-
-    fn deliver_copy(&mut self, to: Endpoint, original: &Frame) {
-        self.out.tally.made += 1;
-        let copy = self.out.pool.take().and_then(|mut copy| {
-            if copy.resize(original.len() as u16) {
-                copy.copy_from_slice(original);
-                return Some(copy);
-            }
-            self.out.pool.give(copy);
-            None
-        });
-        match copy {
-            Some(copy) => self.deliver(to, copy),
-            None => self.out.tally.drop_frame(Reason::NoFrame),
-        }
-    }
+/// The list's memory, for the next one.
+fn emptied(mut list: Vec<PollFd<'_>>) -> Vec<PollFd<'static>> {
+    list.clear();
+    // Of nothing: the collection keeps the memory and only changes the lifetime.
+    list.into_iter().map_while(|_| None).collect()
 }

@@ -1,9 +1,10 @@
 //! A port's queue as a worker sees it: frames in, frames out.
 //!
-//! Two implementations: an AF_XDP socket, and [`memory::MemoryPort`] for tests and benches
-//! that run the whole worker without a kernel.
+//! Implementations: an AF_XDP socket; [`memory::MemoryPort`] and [`replay::ReplayPort`] for tests
+//! and benches that run the whole worker without a kernel.
 
 pub mod memory;
+pub mod replay;
 
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -88,6 +88,8 @@ pub struct NetworkPlan {
     pub learning: bool,
     /// Learned rows older than this go, in seconds; 0: never. Default 300.
     pub age_s: u32,
+    /// The most learned rows. Default 65536.
+    pub learn_limit: u32,
     /// Every `[[network.NAME.endpoint]]`, in file order.
     pub endpoints: Vec<EndpointPlan>,
 }

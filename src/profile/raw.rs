@@ -84,6 +84,7 @@ pub(super) struct Network {
     pub flood: Text,
     pub learning: Switch,
     pub age_s: Number,
+    pub learn_limit: Number,
     #[serde(default)]
     pub endpoint: Vec<Spanned<Endpoint>>,
 }

@@ -1,213 +1,331 @@
-//! The forwarding database: (MAC, bridge domain) to endpoint.
+//! The forwarding database: (MAC, bridge domain) to endpoint, state and age, in four bytes.
 //!
-//! This first one is immutable: the control thread builds a new one per batch of changes.
-//! A bucket is one cache line of five slots; a full bucket says so, and the search goes on in
-//! the next one. Lookup is two steps, so that a burst can prefetch all its buckets before it
-//! reads the first.
+//! It is the truth, not a copy of it: the control thread keeps no second map beside it. The
+//! workers read endpoints; state and age are there for the control thread.
 
-use std::hash::{BuildHasher, RandomState};
+use super::{
+    BridgeIx, Endpoint, OneThread, PortIx, VtepIx,
+    raw::{self, Compare, Place, Word32},
+};
+use crate::wire::Mac;
 
-use super::{BridgeIx, Endpoint, PortIx, VtepIx};
-use crate::{cpu, wire::Mac};
-
-const SLOTS: usize = 5;
-/// No key is 0: the all-zero MAC is never stored.
-const EMPTY: u64 = 0;
-
-/// 48 bits of MAC and 16 bits of bridge domain.
+/// 48 bits of MAC and 16 of bridge domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FdbKey(u64);
 
-impl FdbKey {
-    /// Puts the two together.
-    #[inline]
-    pub const fn new(bridge: BridgeIx, mac: Mac) -> FdbKey {
-        FdbKey(mac.to_u64() << 16 | bridge.0 as u64)
+/// The all-zero MAC, which nobody has.
+impl Default for FdbKey {
+    fn default() -> FdbKey {
+        FdbKey::new(BridgeIx(0), Mac::default())
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(64))]
-struct Bucket {
-    keys: [u64; SLOTS],
-    values: [u32; SLOTS],
-    /// 1 when a key that belongs here stands in a later bucket.
-    overflowed: u32,
+impl FdbKey {
+    /// Puts the two together. The bridge domain is stored plus one, so that no key looks like
+    /// an empty slot, whatever the MAC; [`BridgeIx::MOST`] keeps that from overflowing.
+    #[inline]
+    pub const fn new(bridge: BridgeIx, mac: Mac) -> FdbKey {
+        FdbKey::of_high_bits(bridge, mac.to_u64() << 16)
+    }
+
+    /// The key of a number whose high 48 bits are the MAC.
+    #[inline]
+    pub const fn of_high_bits(bridge: BridgeIx, mac: u64) -> FdbKey {
+        FdbKey(mac & !0xffff | bridge.0.wrapping_add(1) as u64)
+    }
+
+    /// The bridge domain.
+    #[inline]
+    pub const fn bridge(self) -> BridgeIx {
+        BridgeIx((self.0 as u16).wrapping_sub(1))
+    }
+
+    /// The MAC.
+    #[inline]
+    pub const fn mac(self) -> Mac {
+        let [a, b, c, d, e, f, ..] = self.0.to_be_bytes();
+        Mac([a, b, c, d, e, f])
+    }
 }
 
-/// Where each MAC lives.
-#[derive(Clone, Debug)]
-pub struct Fdb {
-    buckets: Box<[Bucket]>,
-    /// Attackers choose MACs, so the hash is seeded.
-    seed: u64,
-    rows: usize,
+/// When a MAC was last seen, in 12 bits: a count, modulo 4096, of units that the learning
+/// policy chooses for each network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stamp(u16);
+
+impl Stamp {
+    const BITS: u32 = 12;
+    const MASK: u16 = (1 << Stamp::BITS) - 1;
+
+    /// A count of units; its low 12 bits.
+    pub const fn new(units: u32) -> Stamp {
+        Stamp(units as u16 & Stamp::MASK)
+    }
+
+    /// Units from `earlier` to this one, modulo 4096.
+    pub const fn units_since(self, earlier: Stamp) -> u16 {
+        self.0.wrapping_sub(earlier.0) & Stamp::MASK
+    }
 }
+
+/// Why a row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Somebody said so: it neither ages nor moves by itself.
+    Permanent,
+    /// A frame from the MAC was seen.
+    Learned {
+        /// The last time.
+        seen: Stamp,
+    },
+}
+
+/// A forwarding row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Row {
+    /// Where the MAC lives.
+    pub to: Endpoint,
+    /// Why we know.
+    pub state: State,
+}
+
+impl Row {
+    /// A permanent row.
+    pub const fn permanent(to: Endpoint) -> Row {
+        Row { to, state: State::Permanent }
+    }
+}
+
+// A row's word, from the top: stamp (12 bits), learned (1), unused (1), kind (2), index (16).
+const STAMP_SHIFT: u32 = 20;
+const LEARNED: u32 = 1 << 19;
+const KIND_SHIFT: u32 = 16;
+const KIND: u32 = 0b11;
+const LOCAL: u32 = 1;
+const REMOTE: u32 = 2;
+const SWITCH: u32 = 3;
+
+fn encode(row: Row) -> u32 {
+    let (kind, index) = match row.to {
+        Endpoint::Local(PortIx(port)) => (LOCAL, port),
+        Endpoint::Remote(VtepIx(vtep)) => (REMOTE, vtep),
+        Endpoint::Switch => (SWITCH, 0),
+    };
+    let state = match row.state {
+        State::Permanent => 0,
+        State::Learned { seen } => LEARNED | u32::from(seen.0) << STAMP_SHIFT,
+    };
+    state | kind << KIND_SHIFT | u32::from(index)
+}
+
+/// What a look-up has found: a row's word, read apart only where it is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Found(u32);
+
+impl Found {
+    /// Whether there is such a row.
+    #[inline(always)]
+    pub fn is_some(&self) -> bool {
+        self.0 != 0
+    }
+
+    /// The port, if the MAC lives behind one of this node.
+    #[inline(always)]
+    pub fn local(self) -> Option<PortIx> {
+        (self.0 >> KIND_SHIFT & KIND == LOCAL).then_some(PortIx(self.0 as u16))
+    }
+
+    /// The VTEP, if the MAC lives behind another node.
+    #[inline(always)]
+    pub fn remote(self) -> Option<VtepIx> {
+        (self.0 >> KIND_SHIFT & KIND == REMOTE).then_some(VtepIx(self.0 as u16))
+    }
+
+    /// Where the MAC lives; `None`: nobody knows.
+    #[inline(always)]
+    pub fn endpoint(self) -> Option<Endpoint> {
+        let Found(word) = self;
+        match word >> KIND_SHIFT & KIND {
+            LOCAL => Some(Endpoint::Local(PortIx(word as u16))),
+            REMOTE => Some(Endpoint::Remote(VtepIx(word as u16))),
+            SWITCH => Some(Endpoint::Switch),
+            _ => None,
+        }
+    }
+}
+
+fn decode(word: u32) -> Option<Row> {
+    let seen = Stamp((word >> STAMP_SHIFT) as u16);
+    let state = if word & LEARNED == 0 { State::Permanent } else { State::Learned { seen } };
+    Found(word).endpoint().map(|to| Row { to, state })
+}
+
+/// Five slots of 8 + 4 bytes fill a cache line.
+const SLOTS: usize = 5;
+
+/// The workers' handle.
+pub(super) type FdbTable = raw::Table<Word32, SLOTS>;
 
 /// A key's bucket, found and prefetched.
-#[derive(Clone, Copy, Debug)]
-pub struct FdbPlace(u32);
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub struct FdbPlace(Place);
 
-impl Fdb {
-    /// A table of these rows. The all-zero MAC is passed over; of equal keys the last wins.
-    pub fn new(rows: impl IntoIterator<Item = (FdbKey, Endpoint)>) -> Fdb {
-        let rows: Vec<_> = rows.into_iter().filter(|(key, _)| key.0 >> 16 != 0).collect();
-        // At most 70 % full, so that most keys are found in their first bucket.
-        let buckets = (rows.len() * 10 / (SLOTS * 7) + 1).next_power_of_two();
-        let mut fdb = Fdb {
-            buckets: vec![Bucket::default(); buckets].into(),
-            seed: RandomState::new().hash_one(0u8) | 1,
-            rows: 0,
-        };
-        rows.into_iter().for_each(|(key, endpoint)| fdb.insert(key, encode(endpoint)));
-        fdb
+/// The forwarding database as one burst sees it.
+#[derive(Clone, Copy)]
+pub struct FdbView<'r>(pub(super) raw::View<'r, Word32, SLOTS>);
+
+impl FdbView<'_> {
+    /// First pass over a burst: where each key would stand, its cache line on its way.
+    #[inline]
+    pub fn locate(&self, keys: &[FdbKey], places: &mut [FdbPlace]) {
+        for (key, place) in keys.iter().zip(places) {
+            *place = self.locate_one(*key);
+        }
+    }
+
+    /// The first pass for one key, where other work on the burst is done meanwhile.
+    #[inline]
+    pub fn locate_one(&self, key: FdbKey) -> FdbPlace {
+        FdbPlace(self.0.locate(key.0))
+    }
+
+    /// Second pass: where each MAC lives. The shortest of the slices counts.
+    #[inline]
+    pub fn resolve(&self, keys: &[FdbKey], places: &[FdbPlace], found: &mut [Found]) {
+        let asked = keys.iter().zip(places).map(|(key, place)| (key.0, place.0));
+        self.0.resolve(asked.zip(found), |word, found| *found = Found(word));
+    }
+
+    /// Both steps for one key.
+    #[inline]
+    pub fn lookup(&self, key: FdbKey) -> Option<Endpoint> {
+        Found(self.0.lookup(key.0)).endpoint()
+    }
+
+    /// The whole row of a key.
+    pub fn row(&self, key: FdbKey) -> Option<Row> {
+        decode(self.0.lookup(key.0))
+    }
+
+    /// The same with another way to compare: for tests and measurements.
+    pub fn comparing(self, compare: Compare) -> Self {
+        FdbView(self.0.comparing(compare))
+    }
+}
+
+/// The forwarding database as the control thread sees it: its only writer.
+pub struct FdbWriter(pub(super) raw::Writer<Word32, SLOTS>, pub(super) OneThread);
+
+impl FdbWriter {
+    /// Sets a row: the one that was there before. A row that exists is changed in place, by
+    /// one store; workers see the old one or the new one.
+    pub fn insert(&mut self, key: FdbKey, row: Row) -> Option<Row> {
+        self.0.insert(key.0, encode(row)).and_then(decode)
+    }
+
+    /// Removes a row: what it was.
+    pub fn remove(&mut self, key: FdbKey) -> Option<Row> {
+        self.0.remove(key.0).and_then(decode)
+    }
+
+    /// The row of a key.
+    pub fn row(&self, key: FdbKey) -> Option<Row> {
+        self.0.value(key.0).and_then(decode)
+    }
+
+    /// Asks for the memory that a change of this row will touch: for whoever has a list of
+    /// rows, some ten rows ahead.
+    pub fn prefetch(&self, key: FdbKey) {
+        self.0.prefetch(key.0);
+    }
+
+    /// Makes room for `rows` rows in all, and keeps it.
+    pub fn reserve(&mut self, rows: usize) {
+        self.0.reserve(rows);
+    }
+
+    /// Goes through all rows, in the order of memory: `keep` may change a row, and those for
+    /// which it says no are removed: how many.
+    pub fn retain(&mut self, mut keep: impl FnMut(FdbKey, &mut Row) -> bool) -> usize {
+        self.0.retain(|key, word| keep_word(key, word, &mut keep))
+    }
+
+    /// [`FdbWriter::retain`] for the next `buckets` of [`FdbWriter::buckets`] from `cursor` on,
+    /// which moves on and starts again at the end.
+    pub fn retain_some(
+        &mut self,
+        cursor: &mut usize,
+        buckets: usize,
+        mut keep: impl FnMut(FdbKey, &mut Row) -> bool,
+    ) -> usize {
+        self.0.retain_some(cursor, buckets, |key, word| keep_word(key, word, &mut keep))
+    }
+
+    /// Buckets of five rows.
+    pub fn buckets(&self) -> usize {
+        self.0.buckets()
+    }
+
+    /// All rows, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (FdbKey, Row)> + '_ {
+        self.0.iter().filter_map(|(key, word)| decode(word).map(|row| (FdbKey(key), row)))
     }
 
     /// Rows.
     pub fn len(&self) -> usize {
-        self.rows
+        self.0.len()
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.len() == 0
     }
 
-    fn insert(&mut self, key: FdbKey, value: u32) {
-        let mask = self.buckets.len() - 1;
-        let mut at = self.place(key).0 as usize;
-        loop {
-            let bucket = &mut self.buckets[at];
-            let slot = bucket.keys.iter().position(|stored| *stored == key.0 || *stored == EMPTY);
-            if let Some(slot) = slot {
-                self.rows += usize::from(bucket.keys[slot] == EMPTY);
-                bucket.keys[slot] = key.0;
-                bucket.values[slot] = value;
-                return;
-            }
-            bucket.overflowed = 1;
-            at = (at + 1) & mask;
-        }
-    }
-
-    #[inline]
-    fn place(&self, key: FdbKey) -> FdbPlace {
-        // The high half of a 128-bit product folded onto the low half mixes every bit.
-        let product = u128::from(key.0 ^ self.seed) * u128::from(self.seed ^ 0x9e37_79b9_7f4a_7c15);
-        let hash = (product >> 64) as u64 ^ product as u64;
-        FdbPlace(hash as u32 & (self.buckets.len() - 1) as u32)
-    }
-
-    /// First step: finds the key's bucket and asks for its cache line.
-    #[inline]
-    pub fn prefetch(&self, key: FdbKey) -> FdbPlace {
-        let place = self.place(key);
-        if let Some(bucket) = self.buckets.get(place.0 as usize) {
-            cpu::prefetch(bucket);
-        }
-        place
-    }
-
-    /// Second step: reads it.
-    #[inline]
-    pub fn lookup_at(&self, place: FdbPlace, key: FdbKey) -> Option<Endpoint> {
-        let (mask, start) = (self.buckets.len() - 1, place.0 as usize);
-        // Bounded, whatever the buckets say.
-        for at in start..start + self.buckets.len() {
-            let bucket = self.buckets.get(at & mask)?;
-            // By index: iterating the values by value would copy them first.
-            for slot in 0..SLOTS {
-                if bucket.keys[slot] == key.0 {
-                    // The all-zero MAC of bridge domain 0 looks like an empty slot: nobody's.
-                    return (key.0 != EMPTY).then(|| decode(bucket.values[slot]));
-                }
-            }
-            if bucket.overflowed == 0 {
-                return None;
-            }
-        }
-        None
-    }
-
-    /// Both steps.
-    #[inline]
-    pub fn lookup(&self, key: FdbKey) -> Option<Endpoint> {
-        self.lookup_at(self.place(key), key)
+    /// Bytes of its memory; while a larger or smaller one is being made, of both.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
     }
 }
 
-const LOCAL: u32 = 0;
-const REMOTE: u32 = 1;
-
-fn encode(endpoint: Endpoint) -> u32 {
-    match endpoint {
-        Endpoint::Local(PortIx(port)) => LOCAL << 16 | u32::from(port),
-        Endpoint::Remote(VtepIx(vtep)) => REMOTE << 16 | u32::from(vtep),
-        Endpoint::Switch => 2 << 16,
-    }
-}
-
-#[inline]
-fn decode(value: u32) -> Endpoint {
-    match value >> 16 {
-        LOCAL => Endpoint::Local(PortIx(value as u16)),
-        REMOTE => Endpoint::Remote(VtepIx(value as u16)),
-        _ => Endpoint::Switch,
-    }
+fn keep_word(key: u64, word: &mut u32, keep: &mut impl FnMut(FdbKey, &mut Row) -> bool) -> bool {
+    let Some(mut row) = decode(*word) else { return true };
+    let keeps = keep(FdbKey(key), &mut row);
+    *word = encode(row);
+    keeps
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use proptest::prelude::*;
 
     use super::*;
 
-    fn endpoint() -> impl Strategy<Value = Endpoint> {
-        prop_oneof![
-            any::<u16>().prop_map(|n| Endpoint::Local(PortIx(n))),
-            any::<u16>().prop_map(|n| Endpoint::Remote(VtepIx(n))),
-            Just(Endpoint::Switch),
-        ]
-    }
-
     proptest! {
         #[test]
-        fn it_answers_as_a_hash_map_does(
-            rows in prop::collection::vec((0..3u16, 1..600u64, endpoint()), 0..800),
-        ) {
-            let key = |bridge: u16, mac: u64| {
-                let bytes = mac.to_be_bytes();
-                FdbKey::new(BridgeIx(bridge), Mac(bytes[2..].try_into().unwrap()))
+        fn a_row_survives_its_word(index: u16, kind in 0..3, stamp in 0u32..5000, learned: bool) {
+            let to = match kind {
+                0 => Endpoint::Local(PortIx(index)),
+                1 => Endpoint::Remote(VtepIx(index)),
+                _ => Endpoint::Switch,
             };
-            let model: HashMap<_, _> = rows.iter().map(|(b, m, to)| (key(*b, *m), *to)).collect();
-            let fdb = Fdb::new(rows.iter().map(|(b, m, to)| (key(*b, *m), *to)));
-            prop_assert_eq!(fdb.len(), model.len());
-            for bridge in 0..3 {
-                for mac in 1..600 {
-                    let key = key(bridge, mac);
-                    prop_assert_eq!(fdb.lookup(key), model.get(&key).copied());
-                    prop_assert_eq!(fdb.lookup_at(fdb.prefetch(key), key), fdb.lookup(key));
-                }
-            }
+            let seen = Stamp::new(stamp);
+            let state = if learned { State::Learned { seen } } else { State::Permanent };
+            prop_assert_eq!(decode(encode(Row { to, state })), Some(Row { to, state }));
+        }
+
+        #[test]
+        fn a_key_survives_its_word(mac: [u8; 6], bridge in 0..=BridgeIx::MOST.0) {
+            let key = FdbKey::new(BridgeIx(bridge), Mac(mac));
+            prop_assert_eq!((key.bridge(), key.mac()), (BridgeIx(bridge), Mac(mac)));
+            prop_assert_ne!(key.0, raw::EMPTY);
+            prop_assert_ne!(key.0, raw::DEAD);
         }
     }
 
     #[test]
-    fn the_all_zero_mac_lives_nowhere() {
-        let app_1 = FdbKey::new(BridgeIx(0), Mac([0x02, 0x42, 10, 0, 1, 3]));
-        for bridge in [0, 1] {
-            let nobody = FdbKey::new(BridgeIx(bridge), Mac::default());
-            let to = Endpoint::Local(PortIx(1));
-            let fdb = Fdb::new([(nobody, to), (app_1, to)]);
-            assert_eq!(fdb.len(), 1);
-            assert_eq!(fdb.lookup(nobody), None, "bridge domain {bridge}");
-        }
-    }
-
-    #[test]
-    fn a_bucket_is_one_cache_line() {
-        assert_eq!(size_of::<Bucket>(), 64);
+    fn a_stamp_counts_on_past_its_end() {
+        assert_eq!(Stamp::new(4097).units_since(Stamp::new(4090)), 7);
     }
 }

@@ -1,16 +1,33 @@
-//! What the data path knows: one immutable generation, made by the control thread and read by
-//! every worker.
+//! What the data path knows. The control thread has the one [`Writer`] and changes it under
+//! traffic; each worker has a [`Reader`], enters it once per burst, and neither waits nor frees.
 //!
-//! A worker holds an `Arc` of the generation it uses and takes a newer one between bursts; the
-//! control thread keeps each generation until it alone holds it, so that no worker ever frees.
+//! | table | how it changes |
+//! |---|---|
+//! | FDB, neighbours (as many rows as there are MACs) | in place, row by row |
+//! | networks, VTEPs, own addresses | a new immutable generation, one pointer |
+//!
+//! A row names a VTEP by its number, so that a VTEP's new address or next hop is one store for
+//! all MACs behind it. Rows may name only what was published before them.
 
 mod fdb;
+mod generation;
+mod index;
+mod neighbours;
+mod raw;
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{marker::PhantomData, net::Ipv4Addr, sync::Arc};
 
-pub use fdb::{Fdb, FdbKey, FdbPlace};
+pub use fdb::{FdbKey, FdbPlace, FdbView, FdbWriter, Found, Row, Stamp, State};
+pub use generation::{Bridge, Underlay, Vtep};
+pub use neighbours::{Neighbour, NeighbourView, NeighbourWriter, Owner};
+pub use raw::Compare;
 
-use crate::wire::{Mac, Vni, template::OuterTemplate};
+use self::{
+    fdb::FdbTable,
+    generation::Generation,
+    neighbours::NeighbourTable,
+    raw::{Epochs, Published, Publisher},
+};
 
 /// A switch port, the same for every worker. Port 0 is the underlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,8 +44,13 @@ pub struct VtepIx(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BridgeIx(pub u16);
 
+impl BridgeIx {
+    /// The largest number: one more would not fit a key.
+    pub const MOST: BridgeIx = BridgeIx(u16::MAX - 1);
+}
+
 /// Where a MAC lives, where a frame came from, and where it must go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Endpoint {
     /// Behind a port of this node.
     Local(PortIx),
@@ -49,138 +71,173 @@ impl Endpoint {
     }
 }
 
-/// One network's inside.
-#[derive(Clone, Debug)]
-pub struct Bridge {
-    /// Its VNI.
-    pub vni: Vni,
-    /// Where broadcast, unknown unicast and multicast from a local port go (the sender, if in
-    /// it, is passed over).
-    pub flood_from_local: Box<[Endpoint]>,
-    /// Where they go when they came from the overlay: the local ports.
-    pub flood_from_overlay: Box<[Endpoint]>,
-    /// The gateway's MAC, which nobody else may send from.
-    pub gateway: Option<Mac>,
-    /// Whether a unicast ARP request is answered too (`flood = "none"`, where the owner's
-    /// reply might never come back), or passes to the owner.
-    pub answers_unicast_arp: bool,
-    /// Whether source MACs are reported to the control thread.
-    pub learning: bool,
-}
-
-/// A remote VTEP's record.
-#[derive(Clone, Debug)]
-pub struct Vtep {
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// The outer header; `None` while the next hop is not known.
-    pub template: Option<OuterTemplate>,
-    /// The longest inner frame, in bytes, that fits the underlay's MTU.
-    pub most_inner: u16,
-}
-
-/// Whose address a neighbour row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Another endpoint: answered for local ports.
-    Endpoint,
-    /// The gateway, on every node: answered for local ports, each node for its own.
-    Gateway,
-    /// This node's load balancer: answered for everyone.
-    Here,
-}
-
-/// An address and its MAC, for answering ARP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// Its MAC.
-    pub mac: Mac,
-    /// Whose it is.
-    pub owner: Owner,
-}
-
-/// This node's side of the underlay.
-#[derive(Clone, Copy, Debug)]
-pub struct Underlay {
-    /// Our VTEP.
-    pub address: Ipv4Addr,
-    /// UDP port.
-    pub port: u16,
-}
-
-/// One generation.
-#[derive(Clone, Debug)]
-pub struct Tables {
+/// The tables as the control thread sees them.
+pub struct Writer {
     /// Where each MAC lives.
-    pub fdb: Fdb,
-    underlay: Underlay,
-    bridges: Vec<Bridge>,
-    vteps: Vec<Vtep>,
-    neighbours: HashMap<(BridgeIx, Ipv4Addr), Neighbour>,
-    /// Sorted by VNI.
-    by_vni: Vec<(u32, BridgeIx)>,
-    /// Sorted by address.
-    by_address: Vec<(Ipv4Addr, VtepIx)>,
+    pub fdb: FdbWriter,
+    /// Who has which address.
+    pub neighbours: NeighbourWriter,
+    small: Publisher<Generation>,
+    epochs: Arc<Epochs>,
 }
 
-impl Tables {
-    /// Puts a generation together. Indices are positions in `bridges` and `vteps`.
-    pub fn new(
-        underlay: Underlay,
-        fdb: Fdb,
-        bridges: Vec<Bridge>,
-        vteps: Vec<Vtep>,
-        neighbours: HashMap<(BridgeIx, Ipv4Addr), Neighbour>,
-    ) -> Tables {
-        let numbered = bridges.iter().zip(0..);
-        let mut by_vni: Vec<_> = numbered.map(|(b, ix)| (b.vni.number(), BridgeIx(ix))).collect();
-        by_vni.sort_unstable();
-        let numbered = vteps.iter().zip(0..);
-        let mut by_address: Vec<_> = numbered.map(|(v, ix)| (v.address, VtepIx(ix))).collect();
-        by_address.sort_unstable();
-        Tables { fdb, underlay, bridges, vteps, neighbours, by_vni, by_address }
-    }
+/// Keeps all writers of one node's tables on the thread that made them: grace periods have one
+/// writer. (A raw pointer is neither `Send` nor `Sync`.)
+type OneThread = PhantomData<*const ()>;
 
+impl Writer {
     /// A node without networks.
-    pub fn empty(underlay: Underlay) -> Tables {
-        Tables::new(underlay, Fdb::new([]), Vec::new(), Vec::new(), HashMap::new())
+    pub fn new(underlay: Underlay) -> Writer {
+        let epochs = Epochs::new();
+        let empty = Generation::new(underlay, Vec::new(), Vec::new());
+        Writer {
+            fdb: FdbWriter(raw::Writer::new(&epochs), PhantomData),
+            neighbours: NeighbourWriter(raw::Writer::new(&epochs), PhantomData),
+            small: Publisher::new(Arc::clone(&epochs), empty),
+            epochs,
+        }
     }
 
+    /// For one worker.
+    pub fn reader(&self) -> Reader {
+        Reader {
+            reading: self.epochs.reader(),
+            fdb: self.fdb.0.table(),
+            neighbours: self.neighbours.0.table(),
+            small: self.small.published(),
+        }
+    }
+
+    /// The networks, by [`BridgeIx`].
+    pub fn bridges(&self) -> &[Bridge] {
+        &self.small.current().bridges
+    }
+
+    /// The VTEPs, by [`VtepIx`].
+    pub fn vteps(&self) -> &[Vtep] {
+        &self.small.current().vteps
+    }
+
+    /// Replaces all networks and VTEPs.
+    ///
+    /// # Panics
+    /// With more than 65535 of either, which the profile does not let through.
+    pub fn publish(&mut self, bridges: Vec<Bridge>, vteps: Vec<Vtep>) {
+        let most = usize::from(BridgeIx::MOST.0) + 1;
+        assert!(bridges.len() <= most && vteps.len() <= most, "more than {most} networks or VTEPs");
+        let underlay = self.small.current().underlay;
+        self.small.publish(Box::new(Generation::new(underlay, bridges, vteps)));
+    }
+
+    /// Replaces one VTEP's record, for all MACs behind it; false without a VTEP of that number.
+    pub fn set_vtep(&mut self, ix: VtepIx, vtep: Vtep) -> bool {
+        self.set_vteps([(ix, vtep)]) == 1
+    }
+
+    /// Replaces VTEPs' records, all by one store: how many; those of unknown numbers are passed
+    /// over.
+    pub fn set_vteps(&mut self, changed: impl IntoIterator<Item = (VtepIx, Vtep)>) -> usize {
+        let (next, found) = self.small.current().with_vteps(changed);
+        if found > 0 {
+            self.small.publish(Box::new(next));
+        }
+        found
+    }
+
+    /// Replaces this node's own side.
+    pub fn set_underlay(&mut self, underlay: Underlay) {
+        let mut next = self.small.current().clone();
+        next.underlay = underlay;
+        self.small.publish(Box::new(next));
+    }
+
+    /// Frees what no worker can see any more and goes on with growth: whether anything is left
+    /// to do. Never waits; called whenever the control thread has been at work.
+    pub fn tend(&mut self) -> bool {
+        let [small, fdb, neighbours] =
+            [self.small.tend(), self.fdb.0.tend(), self.neighbours.0.tend()];
+        small || fdb || neighbours
+    }
+}
+
+/// The tables as one worker sees them.
+pub struct Reader {
+    reading: raw::Reader,
+    fdb: FdbTable,
+    neighbours: NeighbourTable,
+    small: Published<Generation>,
+}
+
+impl Reader {
+    /// The tables of this moment, for a burst; says at the same time that nothing of before is
+    /// looked at any more.
+    #[inline]
+    pub fn enter(&mut self) -> View<'_> {
+        let guard = self.reading.enter();
+        View {
+            fdb: FdbView(self.fdb.view(guard)),
+            neighbours: NeighbourView(self.neighbours.view(guard)),
+            small: self.small.read(guard),
+        }
+    }
+
+    /// Looks at nothing until it enters again: for sleeping, so that nothing waits for it.
+    pub fn leave(&mut self) {
+        self.reading.leave();
+    }
+}
+
+/// The tables of one moment.
+#[derive(Clone, Copy)]
+pub struct View<'r> {
+    /// Where each MAC lives.
+    pub fdb: FdbView<'r>,
+    /// Who has which address.
+    pub neighbours: NeighbourView<'r>,
+    small: &'r Generation,
+}
+
+impl<'r> View<'r> {
     /// This node's side of the underlay.
     #[inline]
     pub fn underlay(&self) -> Underlay {
-        self.underlay
+        self.small.underlay
     }
 
     /// The network of a VNI.
     #[inline]
     pub fn bridge_of(&self, vni: u32) -> Option<BridgeIx> {
-        let at = self.by_vni.binary_search_by_key(&vni, |(vni, _)| *vni).ok()?;
-        self.by_vni.get(at).map(|(_, bridge)| *bridge)
+        self.small.bridge_of(vni)
     }
 
     /// The peer of an outer source address.
     #[inline]
     pub fn vtep_of(&self, address: Ipv4Addr) -> Option<VtepIx> {
-        let at = self.by_address.binary_search_by_key(&address, |(address, _)| *address).ok()?;
-        self.by_address.get(at).map(|(_, vtep)| *vtep)
+        self.small.vtep_of(address)
     }
 
     /// A network's inside.
     #[inline]
-    pub fn bridge(&self, bridge: BridgeIx) -> Option<&Bridge> {
-        self.bridges.get(usize::from(bridge.0))
+    pub fn bridge(&self, bridge: BridgeIx) -> Option<&'r Bridge> {
+        self.small.bridges.get(usize::from(bridge.0))
+    }
+
+    /// The number ([`Mac::to_u64`](crate::wire::Mac::to_u64)) of a network's gateway; a number
+    /// that no MAC has, without one.
+    #[inline]
+    pub fn gateway_number(&self, bridge: BridgeIx) -> u64 {
+        self.small.gateways.get(usize::from(bridge.0)).copied().unwrap_or(u64::MAX)
     }
 
     /// A VTEP's record.
     #[inline]
-    pub fn vtep(&self, vtep: VtepIx) -> Option<&Vtep> {
-        self.vteps.get(usize::from(vtep.0))
+    pub fn vtep(&self, vtep: VtepIx) -> Option<&'r Vtep> {
+        self.small.vteps.get(usize::from(vtep.0))
     }
 
     /// Who has an address.
     #[inline]
     pub fn neighbour(&self, bridge: BridgeIx, address: Ipv4Addr) -> Option<Neighbour> {
-        self.neighbours.get(&(bridge, address)).copied()
+        self.neighbours.lookup(bridge, address)
     }
 }

@@ -44,6 +44,20 @@ impl<'a> Ethernet<'a> {
         Mac([a, b, c, d, e, f])
     }
 
+    /// The first eight bytes as a number: the destination in its high 48 bits.
+    #[inline]
+    pub fn dst_and_more(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = *self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// The source as a number of 48 bits, as [`Mac::to_u64`] has it.
+    #[inline]
+    pub fn src_number(self) -> u64 {
+        let [_, _, _, _, a, b, c, d, e, f, g, h, ..] = *self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) & 0xffff_ffff_ffff
+    }
+
     /// What follows: a constant of this file, or anything else.
     #[inline]
     pub fn ether_type(self) -> u16 {

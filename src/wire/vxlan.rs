@@ -19,7 +19,7 @@ pub const LEN: usize = 8;
 pub const PORT: u16 = 4789;
 
 /// The I flag, in the first byte: the VNI is valid.
-const HAS_VNI: u8 = 0x08;
+pub const HAS_VNI: u8 = 0x08;
 
 /// A header to read.
 #[derive(Clone, Copy, Debug)]

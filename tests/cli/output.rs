@@ -90,6 +90,9 @@ app.1            0          0            0          0         0             0   
 WORKER   RECEIVED   +   MADE   =   SENT   +   DROPPED   +   PENDING
 core 1        203   +      7   =    200   +         9   +         1
 
+NETWORK   LEARNED   LIMIT   MOVES   DAMPED   REFUSED   EVICTED   AGED
+mynet           2   65536       3        0         0         0     12
+
 dropped:
   gateway_source    7
   no_flood_target   2
@@ -174,7 +177,7 @@ fn the_protocol_page_names_every_command_and_key() {
             stats.remove("left_to_kernel");
         }
         for key in keys(&rows) {
-            let introduced = ["ports", "workers", "pid"].contains(&key.as_str());
+            let introduced = ["ports", "workers", "networks", "pid"].contains(&key.as_str());
             assert!(named(&key) || introduced, "{request}: `{key}` is missing");
         }
     }

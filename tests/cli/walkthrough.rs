@@ -1,8 +1,8 @@
 //! The rows of the walk-through's node1, and a few more for what it does not have.
 
 use overlane::control::protocol::{
-    Command, EndpointRow, FdbRow, KernelLoss, NeighRow, NetworkRow, PeerRow, PortRow, PortStats,
-    Runtime, Stats, WorkerRuntime, WorkerStats,
+    Command, EndpointRow, FdbRow, KernelLoss, NeighRow, NetworkRow, NetworkStats, PeerRow, PortRow,
+    PortStats, Runtime, Stats, WorkerRuntime, WorkerStats,
 };
 use serde_json::{Value, json};
 
@@ -175,6 +175,16 @@ fn stats() -> Stats {
             sent: 200,
             dropped: 9,
             tx_pending: 1,
+        }],
+        networks: vec![NetworkStats {
+            name: "mynet".into(),
+            learned: 2,
+            learn_limit: 65536,
+            moves: 3,
+            moves_damped: 0,
+            refused: 0,
+            evicted: 0,
+            aged: 12,
         }],
         drops: counts(json!({"no_flood_target": 2, "unknown_vtep": 0, "gateway_source": 7})),
         left_to_kernel: counts(json!({"not_udp": 12, "fragment": 0})),

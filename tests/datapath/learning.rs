@@ -95,23 +95,34 @@ fn a_noisy_port_leaves_the_others_their_share() {
 }
 
 #[test]
-fn sightings_that_find_the_queue_full_are_counted_and_told_again() {
+fn a_noisy_port_fills_half_of_the_queue_and_its_share_and_is_told_again_later() {
     let mut node = Node::new(LEARNING);
     let room = node.mailbox.sightings.capacity() as u16;
     // One per burst, so that each has a budget.
-    for n in 0..room + 3 {
-        node.put(PORT_1, &udp(one_of_many(n), APP_2, b""));
-        node.settle();
-        node.take(UNDERLAY);
-    }
-    assert_eq!(node.mailbox.sightings.len(), usize::from(room));
-    assert_eq!(node.tally().sightings_lost, 3);
-    node.sightings();
+    let spray = |node: &mut Node, hosts: std::ops::Range<u16>| {
+        for n in hosts {
+            node.put(PORT_1, &udp(one_of_many(n), APP_2, b""));
+            node.settle();
+            node.take(UNDERLAY);
+        }
+    };
+    spray(&mut node, 0..room);
+    let told = node.mailbox.sightings.len() as u16;
+    assert!(told >= room / 2 && told < room, "{told} of {room}");
+    assert_eq!(node.tally().sightings_lost, u64::from(room - told));
 
-    node.mailbox.tick.set(1);
-    node.put(PORT_1, &udp(one_of_many(room), APP_2, b""));
+    // Another port, and another node, are told all the same.
+    node.put(PORT_2, &udp(LOCAL_2, APP_2, b""));
+    node.put(UNDERLAY, &from_peer(NODE_3, MYNET, &udp(AT_NODE_3, LOCAL_2, b"")).bytes());
     node.settle();
-    let told = node.sightings();
-    assert_eq!(told, [seen(MYNET_IX, one_of_many(room), Endpoint::Local(PORT_1), 1)]);
+    let all = node.sightings();
+    assert_eq!(all.len(), usize::from(told) + 2);
+    let places = [Endpoint::Local(PORT_2), Endpoint::Remote(NODE_3_IX)];
+    assert!(places.iter().all(|place| all.iter().any(|seen| seen.from == *place)));
+
+    // The queue was emptied: what found no room is told now, in the same tick.
+    spray(&mut node, told..told + 1);
+    let again = one_of_many(told);
+    assert_eq!(node.sightings(), [seen(MYNET_IX, again, Endpoint::Local(PORT_1), 0)]);
     node.check_at_rest().unwrap();
 }

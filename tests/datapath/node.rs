@@ -21,8 +21,8 @@ use overlane::{
     port::memory::{FarEnd, MemoryPort},
     profile::{Flood, HugePages, Idle},
     tables::{
-        Bridge, BridgeIx, Endpoint, Fdb, FdbKey, Neighbour, Owner, PortIx, Tables, Underlay, Vtep,
-        VtepIx,
+        Bridge, BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Row, Underlay, Vtep, VtepIx,
+        Writer,
     },
     wire::{Mac, Vni, template::OuterTemplate},
 };
@@ -130,33 +130,42 @@ pub fn homes() -> HashMap<(BridgeIx, Mac), Endpoint> {
     ])
 }
 
-/// The standard tables, with MACs at `homes`.
-pub fn tables(networks: Networks, homes: &HashMap<(BridgeIx, Mac), Endpoint>) -> Arc<Tables> {
-    let fdb = Fdb::new(homes.iter().map(|((ix, mac), to)| (FdbKey::new(*ix, *mac), *to)));
-    let owned = |(host, owner): (Host, Owner)| {
-        ((MYNET_IX, Ipv4Addr::from(host.ip)), Neighbour { mac: mac(host), owner })
-    };
-    let mut neighbours = HashMap::from(
-        [
-            (GATEWAY, Owner::Gateway),
-            (LB, Owner::Here),
-            (APP_2, Owner::Endpoint),
-            (LB_OF_NODE_2, Owner::Endpoint),
-            (AT_NODE_3, Owner::Endpoint),
-            (AT_NODE_4, Owner::Endpoint),
-            (MOVED_HERE, Owner::Endpoint),
-        ]
-        .map(owned),
-    );
+/// The standard tables, with MACs at [`homes`].
+fn tables(networks: Networks) -> Writer {
+    let mut tables = Writer::new(Underlay { address: NODE_1, port: 4789 });
+    publish(&mut tables, networks);
+    set_homes(&mut tables, &homes());
+    let owners = [
+        (GATEWAY, Owner::Gateway),
+        (LB, Owner::Here),
+        (APP_2, Owner::Endpoint),
+        (LB_OF_NODE_2, Owner::Endpoint),
+        (AT_NODE_3, Owner::Endpoint),
+        (AT_NODE_4, Owner::Endpoint),
+        (MOVED_HERE, Owner::Endpoint),
+    ];
+    for (host, owner) in owners {
+        tables.neighbours.insert(MYNET_IX, host.ip.into(), Neighbour { mac: mac(host), owner });
+    }
     let gateway = Neighbour { mac: mac(GATEWAY), owner: Owner::Gateway };
-    neighbours.insert((OTHERNET_IX, GATEWAY.ip.into()), gateway);
-    Arc::new(Tables::new(
-        Underlay { address: NODE_1, port: 4789 },
-        fdb,
+    tables.neighbours.insert(OTHERNET_IX, GATEWAY.ip.into(), gateway);
+    tables
+}
+
+/// The standard networks and VTEPs.
+pub fn publish(tables: &mut Writer, networks: Networks) {
+    tables.publish(
         vec![bridge(MYNET, networks, &[PORT_1, PORT_2]), bridge(OTHERNET, networks, &[OTHER_PORT])],
         vec![vtep(NODE_2, true), vtep(NODE_3, true), vtep(NODE_4, false)],
-        neighbours,
-    ))
+    );
+}
+
+/// Every MAC lives where `homes` says, and no other is known.
+pub fn set_homes(tables: &mut Writer, homes: &HashMap<(BridgeIx, Mac), Endpoint>) {
+    tables.fdb.retain(|key, _| homes.contains_key(&(key.bridge(), key.mac())));
+    for ((bridge, mac), to) in homes {
+        tables.fdb.insert(FdbKey::new(*bridge, *mac), Row::permanent(*to));
+    }
 }
 
 /// `inner` as a peer sends it to us.
@@ -184,6 +193,7 @@ struct TestPort {
 /// A worker, the far ends of its ports, and what it tells.
 pub struct Node {
     pub worker: Worker<MemoryPort>,
+    pub tables: Writer,
     pub mailbox: Arc<Mailbox<MemoryPort>>,
     pub size: Size,
     ports: HashMap<PortIx, TestPort>,
@@ -202,9 +212,9 @@ impl Node {
             Settings { burst: size.burst, idle: Idle::Adaptive, transmit_ring: size.ring_frames };
         let area = Arc::new(area);
         let pool = Pool::new(Arc::clone(&area), 0);
-        let tables = tables(networks, &homes());
-        let worker = Worker::new(pool, tables, Arc::clone(&mailbox), settings);
-        let mut node = Node { worker, mailbox, size, ports: HashMap::new(), area };
+        let tables = tables(networks);
+        let worker = Worker::new(pool, tables.reader(), Arc::clone(&mailbox), settings);
+        let mut node = Node { worker, tables, mailbox, size, ports: HashMap::new(), area };
         node.attach(UNDERLAY, None, 1);
         node.attach(PORT_1, Some(MYNET_IX), 1);
         node.attach(PORT_2, Some(MYNET_IX), 1);
@@ -277,7 +287,7 @@ impl Node {
     }
 
     pub fn sightings(&self) -> Vec<Sighting> {
-        std::iter::from_fn(|| self.mailbox.sightings.pop()).collect()
+        self.mailbox.sightings.take().collect()
     }
 
     /// Every frame is accounted for, and every chunk is free or waits in a transmit ring.

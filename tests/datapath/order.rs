@@ -2,7 +2,6 @@
 //! and while the tables change under them.
 
 use overlane::{
-    mailbox::ToWorker,
     tables::{Endpoint, PortIx},
     wire::Mac,
 };
@@ -84,7 +83,7 @@ fn while_learned(to: Endpoint, arrived: impl Fn(&Node) -> Vec<Vec<u8>>) -> Vec<V
     node.worker.turn();
     assert_eq!(node.tally().made, 40, "20 frames were flooded to three places");
     homes.insert((MYNET_IX, stranger), to);
-    node.tell(ToWorker::Tables(tables(HEAD_END, &homes)));
+    set_homes(&mut node.tables, &homes);
     let direct = (20..40).map(|n| numbered(STRANGER, 0, n));
     direct.for_each(|frame| node.put(PORT_1, &frame));
     node.settle();
@@ -93,7 +92,7 @@ fn while_learned(to: Endpoint, arrived: impl Fn(&Node) -> Vec<Vec<u8>>) -> Vec<V
     let frames = arrived(&node);
     // Forget it again: flooded again, still in order.
     homes.remove(&(MYNET_IX, stranger));
-    node.tell(ToWorker::Tables(tables(HEAD_END, &homes)));
+    set_homes(&mut node.tables, &homes);
     node.put(PORT_1, &numbered(STRANGER, 0, 40));
     node.settle();
     assert_eq!(node.tally().made, 42);
@@ -117,7 +116,7 @@ fn from_flooding_to_unicast_through_a_stall() {
     (0..20).for_each(|n| node.put(PORT_1, &numbered(STRANGER, 0, n)));
     node.worker.turn();
     homes.insert((MYNET_IX, Mac(STRANGER.mac)), Endpoint::Remote(NODE_3_IX));
-    node.tell(ToWorker::Tables(tables(HEAD_END, &homes)));
+    set_homes(&mut node.tables, &homes);
     (20..40).for_each(|n| node.put(PORT_1, &numbered(STRANGER, 0, n)));
     node.worker.turn();
     node.check().unwrap();

@@ -138,13 +138,10 @@ fn the_smallest_inner_frame_passes() {
 /// A table whose port is not 4789 takes that port and leaves 4789 alone.
 #[test]
 fn the_underlay_is_what_the_tables_say() {
-    use overlane::{
-        mailbox::ToWorker,
-        tables::{Tables, Underlay},
-    };
+    use overlane::tables::Underlay;
     let mut node = Node::new(FLOOD_NONE);
-    let underlay = Underlay { address: NODE_1, port: 8472 };
-    node.tell(ToWorker::Tables(std::sync::Arc::new(Tables::empty(underlay))));
+    node.tables.set_underlay(Underlay { address: NODE_1, port: 8472 });
+    node.tables.publish(Vec::new(), Vec::new());
     node.put(UNDERLAY, &altered(|o| o.udp.destination_port = vxlan::PORT));
     node.put(UNDERLAY, &altered(|o| o.udp.destination_port = 8472));
     node.settle();

@@ -24,6 +24,10 @@ const HEADROOM: i64 = 256;
 const OUTER_HEADERS: i64 = 14 + 20 + 8 + 8;
 /// Inner Ethernet header and one VLAN tag.
 const INNER_ETHERNET: i64 = 14 + 4;
+/// The most that `learn_limit` may be: rows of 15 to 30 bytes, since the table doubles.
+const MOST_LEARNED: i64 = 1 << 24;
+/// `learn_limit` unless set.
+const DEFAULT_LEARNED: u32 = 1 << 16;
 /// The least MTU of IPv4 (RFC 791).
 const LEAST_MTU: i64 = 68;
 
@@ -67,6 +71,7 @@ pub(super) fn check(
     let floods = [("none", Flood::None), ("head-end", Flood::HeadEnd)];
     let flood = problems.choice(&raw.flood, &floods, Flood::None);
     let age_s = problems.number(&raw.age_s, "an age in seconds", 0..=i64::from(u32::MAX), 300);
+    let learn_limit = learn_limit(problems, &raw.learn_limit);
     let ground = Ground { node, network: name.get_ref(), subnet, gateway: gateway.flatten() };
     let endpoints = endpoint::check_all(problems, &ground, seen, &raw.endpoint);
     Some(NetworkPlan {
@@ -79,8 +84,18 @@ pub(super) fn check(
         flood: flood?,
         learning: raw.learning.as_ref().is_some_and(|value| *value.get_ref()),
         age_s: age_s?,
+        learn_limit: learn_limit?,
         endpoints: endpoints?,
     })
+}
+
+fn learn_limit(problems: &mut Problems, value: &raw::Number) -> Option<u32> {
+    if let Some(value) = value
+        && *value.get_ref() == 0
+    {
+        return problems.at(value, "0 would learn nothing; use learning = false for that");
+    }
+    problems.number(value, "a number of learned rows", 1..=MOST_LEARNED, DEFAULT_LEARNED)
 }
 
 fn id(

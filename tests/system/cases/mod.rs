@@ -7,6 +7,7 @@ mod cleanup;
 mod flood;
 mod forwarding;
 mod host;
+mod learning;
 mod oracles;
 mod outer_header;
 mod overload;
@@ -34,13 +35,14 @@ impl Case {
 
 /// Every case, in the order in which a reader would debug them.
 pub fn all() -> Vec<Case> {
-    let topics: [&[Case]; 13] = [
+    let topics: [&[Case]; 14] = [
         oracles::CASES,
         walkthrough::CASES,
         forwarding::CASES,
         outer_header::CASES,
         arp::CASES,
         flood::CASES,
+        learning::CASES,
         bad_packets::CASES,
         host::CASES,
         overload::CASES,

@@ -17,6 +17,8 @@ pub struct Profile {
     pub flood: &'static str,
     /// `learning`.
     pub learning: bool,
+    /// `age_s`.
+    pub age_s: u32,
     /// `[tuning] idle`.
     pub idle: &'static str,
     /// `[underlay] address`.
@@ -35,6 +37,7 @@ impl Profile {
             workers: vec![1],
             flood: "none",
             learning: false,
+            age_s: 300,
             idle: "adaptive",
             node: node.to_owned(),
             address,
@@ -79,14 +82,14 @@ impl Profile {
 
     /// The file.
     pub fn text(&self) -> String {
-        let Profile { node, interface, address, port, peers, flood, learning, .. } = self;
+        let Profile { node, interface, address, port, peers, flood, learning, age_s, .. } = self;
         let Profile { endpoints, workers, idle, .. } = self;
         format!(
             "[node]\nname = \"{node}\"\n\
              [underlay]\ninterface = \"{interface}\"\naddress = \"{address}\"\nport = {port}\n\
              {peers}\
              [network.mynet]\nid = \"ysbj86zsjo3iieivgvkzbr4ly\"\nvni = 4097\nsubnet = \"10.0.1.0/24\"\n\
-             gateway = \"10.0.1.1\"\nflood = \"{flood}\"\nlearning = {learning}\n\
+             gateway = \"10.0.1.1\"\nflood = \"{flood}\"\nlearning = {learning}\nage_s = {age_s}\n\
              {endpoints}\
              [tuning]\nworkers = {workers:?}\ncontrol = 0\nidle = \"{idle}\"\n"
         )

@@ -87,6 +87,7 @@ impl Truth {
         tables.publish(bridges.collect(), vteps);
         let rows = self.networks.iter().map(|network| network.plan.endpoints.len() + 1).sum();
         tables.fdb.reserve(rows);
+        tables.neighbours.reserve(rows);
         for (network, bridge) in self.networks.iter().zip((0..).map(BridgeIx)) {
             for endpoint in &network.plan.endpoints {
                 let port = port_of(&network.plan, endpoint);

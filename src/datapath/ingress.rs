@@ -54,7 +54,7 @@ pub fn from_underlay(tables: &View<'_>, frame: &mut Frame) -> Result<(FdbKey, Vt
     let bridge = tables.bridge_of(outer.vni).ok_or(Reason::UnknownVni)?;
     let vtep = tables.vtep_of(outer.src).ok_or(Reason::UnknownVtep)?;
     // What stands behind the UDP datagram is the underlay's padding.
-    if !frame.trim_front(outer.header_len) || !frame.resize(outer.inner_len) {
+    if !frame.trim_front(OUTER_LEN as u16) || !frame.resize(outer.inner_len) {
         return Err(Reason::BadLength);
     }
     Ok((inner(frame, bridge, tables.gateway_number(bridge))?, vtep))
@@ -79,7 +79,6 @@ fn inner(frame: &[u8], bridge: BridgeIx, gateway: u64) -> Result<FdbKey, Reason>
 struct Outer {
     src: Ipv4Addr,
     vni: u32,
-    header_len: u16,
     inner_len: u16,
 }
 
@@ -108,7 +107,6 @@ impl Outer {
         is_usual.then(|| Outer {
             src: Ipv4Addr::from_bits(long(26)),
             vni: long(46) >> 8,
-            header_len: OUTER_LEN as u16,
             inner_len: udp_len - (udp::LEN + vxlan::LEN) as u16,
         })
     }
@@ -150,11 +148,6 @@ impl Outer {
         if !vxlan.has_vni() {
             return Err(Reason::NoVniFlag);
         }
-        Ok(Outer {
-            src: ip.src(),
-            vni: vxlan.vni_number(),
-            header_len: OUTER_LEN as u16,
-            inner_len: inner.len() as u16,
-        })
+        Ok(Outer { src: ip.src(), vni: vxlan.vni_number(), inner_len: inner.len() as u16 })
     }
 }

@@ -46,9 +46,19 @@ impl Filter {
         self.left = PER_BURST;
     }
 
-    /// A frame was seen: tells it, if it is worth telling. False when there was no room.
-    fn tell(&mut self, sighting: Sighting, sightings: &Sightings) -> bool {
-        let Sighting { bridge, mac, from, tick } = sighting;
+    /// A frame was seen: tells where its source is, if that is worth telling. False when there
+    /// was no room.
+    #[inline(never)]
+    #[must_use]
+    pub fn tell(
+        &mut self,
+        ingress: &Ingress,
+        frame: &[u8],
+        tick: u32,
+        sightings: &Sightings,
+    ) -> bool {
+        let Some((header, _)) = Ethernet::parse(frame) else { return true };
+        let (bridge, mac, from) = (ingress.to.bridge(), header.src(), ingress.from);
         let index = mac.to_u64() ^ mac.to_u64() >> 20 ^ u64::from(bridge.0);
         let new = Some((FdbKey::new(bridge, mac), from, tick));
         let Some(told) = self.told.get_mut(index as usize % ENTRIES) else { return true };
@@ -57,28 +67,13 @@ impl Filter {
         }
         self.left -= 1;
         if !has_room(&mut self.spent, &mut self.round, from, sightings)
-            || sightings.push(sighting).is_err()
+            || sightings.push(Sighting { bridge, mac, from, tick }).is_err()
         {
             return false;
         }
         *told = new;
         true
     }
-}
-
-/// Tells where a frame's source is. False when there was no room.
-#[inline(never)]
-#[must_use]
-pub fn tell(
-    filter: &mut Filter,
-    ingress: &Ingress,
-    frame: &[u8],
-    tick: u32,
-    sightings: &Sightings,
-) -> bool {
-    let Some((header, _)) = Ethernet::parse(frame) else { return true };
-    let Ingress { from, to } = *ingress;
-    filter.tell(Sighting { bridge: to.bridge(), mac: header.src(), from, tick }, sightings)
 }
 
 /// Half of the queue is for everyone; of the other half each place has its share.

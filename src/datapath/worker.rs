@@ -15,7 +15,7 @@ use crate::{
         burst::Burst,
         exit::{Exit, Out},
         forward,
-        learn::{self, Filter},
+        learn::Filter,
         ports::Ports,
     },
     mailbox::{FromWorker, Mailbox, ToWorker},
@@ -244,7 +244,7 @@ impl<P: Port> Worker<P> {
                 out.discard(frame, Reason::UnknownVni);
                 continue;
             };
-            if bridge.learning && !learn::tell(filter, &ingress, &frame, tick, &mailbox.sightings) {
+            if bridge.learning && !filter.tell(&ingress, &frame, tick, &mailbox.sightings) {
                 out.tally.sightings_lost += 1;
             }
             let mut exit = Exit { ports, out, tables, bridge };

@@ -1,12 +1,18 @@
-//! Compiles the XDP programs (C, under `src/af_xdp/`) with clang; the objects are embedded in
-//! the binary by `src/af_xdp/program.rs`.
+//! Compiles the XDP programs (C) with clang; the objects are embedded in the binary by the Rust
+//! files that load them.
 
 use std::{env, path::PathBuf, process::Command};
 
+/// Where each program is; the object's name is the last part.
+const PROGRAMS: [&str; 5] =
+    ["af_xdp/underlay", "af_xdp/access", "pktgen/live", "pktgen/taken", "pktgen/receive"];
+
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    for name in ["underlay", "access"] {
-        let source = format!("src/af_xdp/{name}.bpf.c");
+    println!("cargo:rerun-if-changed=src/pktgen/stamp.bpf.h");
+    for program in PROGRAMS {
+        let source = format!("src/{program}.bpf.c");
+        let name = program.rsplit('/').next().unwrap_or(program);
         println!("cargo:rerun-if-changed={source}");
         let object = out.join(format!("{name}.bpf.o"));
         let mut clang = Command::new(env::var("CLANG").unwrap_or_else(|_| "clang".into()));

@@ -8,7 +8,9 @@ use std::{io, sync::OnceLock, time::Instant};
 /// # Errors
 /// When the core does not exist or may not be used by this process.
 pub fn pin_to(core: usize) -> io::Result<()> {
-    if core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+    // The crate indexes a set of this size.
+    let is_number = core < 8 * size_of::<libc::cpu_set_t>();
+    if is_number && core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         Ok(())
     } else {
         Err(io::Error::other(format!(
@@ -40,6 +42,13 @@ pub fn cycles_per_second() -> f64 {
         std::thread::sleep(std::time::Duration::from_millis(20));
         cycles().wrapping_sub(start) as f64 / time.elapsed().as_secs_f64()
     })
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC, which is what `bpf_ktime_get_ns` gives XDP programs.
+#[inline]
+pub fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Asks for a cache line. Any address will do: a prefetch never faults.

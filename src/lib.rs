@@ -16,4 +16,5 @@ pub mod mailbox;
 pub mod datapath;
 pub mod control;
 pub mod switch;
+pub mod pktgen;
 pub mod cli;

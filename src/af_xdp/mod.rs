@@ -7,6 +7,7 @@
 
 mod area;
 mod frame;
+mod live_frames;
 pub mod offload;
 mod option;
 pub mod owner;
@@ -18,7 +19,9 @@ mod socket;
 
 pub use area::{Area, MOST_SLOTS};
 pub use frame::{Frame, HEADROOM};
+pub use live_frames::{LiveThread, run_live_frames};
 pub use pool::Pool;
+pub(crate) use program::attach;
 pub use program::{AccessProgram, Attached, Hook, LEFT_REASONS, UnderlayProgram, is_busy};
 pub use slot::{Closed, Slot};
 pub use socket::{Flushed, Socket, SocketPlan, SocketStatus};

@@ -28,6 +28,21 @@ pub fn program_owner(prog_id: u32) -> Option<Owner> {
     owner_under(Path::new("/proc"), prog_id)
 }
 
+/// The error for an interface that has the XDP program `prog_id` already: whose it is, and how it
+/// goes.
+pub fn held(interface: &str, prog_id: Option<u32>) -> anyhow::Error {
+    match prog_id.and_then(program_owner) {
+        Some(owner) => anyhow::anyhow!(
+            "interface {interface} is held by the XDP program of {owner}; stop it first"
+        ),
+        None => anyhow::anyhow!(
+            "interface {interface} is held by XDP program {0}, which no running process holds open; \
+             `bpftool prog show id {0}` says what it is, `ip link set dev {interface} xdp off` removes it",
+            prog_id.map_or_else(|| "?".into(), |id| id.to_string()),
+        ),
+    }
+}
+
 fn owner_under(proc: &Path, prog_id: u32) -> Option<Owner> {
     let mut pids: Vec<u32> = fs::read_dir(proc)
         .ok()?

@@ -165,7 +165,17 @@ pub fn is_busy(error: &anyhow::Error) -> bool {
     })
 }
 
-fn attach(mut ebpf: Ebpf, name: &str, interface_index: u32, mode: Mode) -> Result<Attached> {
+/// Loads the program `name` of `ebpf`, which must have a map `xsks`, and attaches it by bpf_link.
+///
+/// # Errors
+/// When the kernel refuses the program, or the interface has one already (found again by
+/// [`is_busy`]).
+pub(crate) fn attach(
+    mut ebpf: Ebpf,
+    name: &str,
+    interface_index: u32,
+    mode: Mode,
+) -> Result<Attached> {
     let xsks = ebpf.take_map("xsks").context("the program has no map `xsks`")?;
     let program = ebpf.program_mut(name).with_context(|| format!("no program `{name}`"))?;
     let program: &mut Xdp = program.try_into()?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::pktgen::PktgenMode;
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
 };
@@ -35,7 +36,7 @@ pub(super) struct ClientOptions {
         default_value = "/run/overlane/overlane.sock"
     )]
     pub socket: PathBuf,
-    /// Print JSON (client commands and check)
+    /// Print JSON (client commands, check and pktgen)
     #[arg(short, long, global = true)]
     pub json: bool,
 }
@@ -84,6 +85,15 @@ pub(super) enum Action {
     /// Counters by port, worker and drop reason
     #[command(after_help = "Examples:\n  overlane stats\n  overlane stats -j")]
     Stats,
+    /// Generate traffic and measure what comes back
+    #[command(
+        subcommand,
+        subcommand_value_name = "MODE",
+        subcommand_help_heading = "Modes",
+        after_help = "Each mode has examples: `overlane pktgen rate --help`. How to read the results: \
+                      docs/pktgen.md."
+    )]
+    Pktgen(Box<PktgenMode>),
     /// How each worker spends its time
     #[command(after_help = "Examples:\n  overlane runtime\n  overlane runtime -j")]
     Runtime,
@@ -156,6 +166,9 @@ pub(super) fn parse() -> Result<Arguments, clap::Error> {
     let refused = match arguments.action {
         Action::Run(_) | Action::Check(_) if given("socket") => {
             "--socket is for client commands; the switch's own is `[control] socket` in its profile"
+        }
+        Action::Pktgen(_) if given("socket") => {
+            "--socket is for client commands; pktgen talks to no switch"
         }
         Action::Run(_) if given("json") => "--json is for commands that print a result",
         _ => return Ok(arguments),

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod figures;
 mod lists;
+mod pktgen;
 mod log;
 mod rows;
 mod table;
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 use crate::{
     control::protocol::{Command, FdbRow, NeighRow},
+    pktgen::report::AboveProgress,
     profile, switch,
 };
 use args::{
@@ -43,6 +45,11 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             let (error, code) = match failure {
                 Failure::Refused(error) => (error, 1),
+                Failure::AfterResult(text, error) => {
+                    // The first error counts.
+                    let _ = print(&text);
+                    (error, 1)
+                }
                 Failure::BadInput(error) => (error, 2),
             };
             let _ = writeln!(io::stderr(), "overlane: {error:#}");
@@ -55,6 +62,8 @@ pub fn main() -> ExitCode {
 enum Failure {
     /// Exit code 1.
     Refused(anyhow::Error),
+    /// It failed when there was something to print already: exit code 1.
+    AfterResult(String, anyhow::Error),
     /// The command line, the environment or the profile is wrong: exit code 2.
     BadInput(anyhow::Error),
 }
@@ -81,7 +90,7 @@ fn perform(arguments: Arguments) -> Result<String, Failure> {
     let ask = |command| client::ask(&socket, command);
     Ok(match arguments.action {
         Action::Run(file) => {
-            log::start().map_err(Failure::BadInput)?;
+            log::start(io::stderr).map_err(Failure::BadInput)?;
             switch::run(load(&file.config)?)?;
             String::new()
         }
@@ -109,6 +118,14 @@ fn perform(arguments: Arguments) -> Result<String, Failure> {
         }
         Action::Peer(PeerAction::List) => shown(ask(Command::PeerList)?, json, lists::peers)?,
         Action::Port(PortAction::List) => shown(ask(Command::PortList)?, json, lists::ports)?,
+        Action::Pktgen(mode) => {
+            log::start(|| AboveProgress).map_err(Failure::BadInput)?;
+            let (text, failure) = pktgen::perform(*mode, json)?;
+            if let Some(error) = failure {
+                return Err(Failure::AfterResult(text, error));
+            }
+            text
+        }
         Action::Stats => shown(ask(Command::Stats)?, json, figures::stats)?,
         Action::Runtime => shown(ask(Command::Runtime)?, json, figures::runtime)?,
     })

@@ -249,18 +249,7 @@ impl PortRecord {
                 return error.context(format!("interface {} (mtu {})", link.name, link.mtu));
             }
             let id = netlink.link_by_index(link.index).ok().flatten().and_then(|l| l.xdp_program);
-            match id.and_then(owner::program_owner) {
-                Some(owner) => anyhow::anyhow!(
-                    "interface {} is held by the XDP program of {owner}; stop it first",
-                    link.name
-                ),
-                None => anyhow::anyhow!(
-                    "interface {0} is held by XDP program {1}, which no running process holds open; \
-                     `bpftool prog show id {1}` says what it is, `ip link set dev {0} xdp off` removes it",
-                    link.name,
-                    id.map_or_else(|| "?".into(), |id| id.to_string()),
-                ),
-            }
+            owner::held(&link.name, id)
         })
     }
 

@@ -10,10 +10,11 @@ pub fn lines(bench: &str, pinning: &str) -> Vec<String> {
     let command = format!("cargo bench --bench {bench} -- {}", words.join(" "));
     let source = env!("CARGO_MANIFEST_DIR");
     let commit = said("git", &["-C", source, "describe", "--always", "--dirty", "--tags"]);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut lines = vec![
         format!("date        {} on {}", said("date", &["-u", "+%FT%TZ"]), said("uname", &["-n"])),
         format!("kernel      {}", said("uname", &["-rv"])),
-        format!("cpu         {}", cpu_model()),
+        format!("cpu         {}, {cores} cores for this process", cpu_model()),
         format!("time stamp  {:.1} cycles per microsecond", cpu::cycles_per_second() / 1e6),
         format!("load        {}", read("/proc/loadavg")),
         format!("commit      {commit}"),
@@ -27,7 +28,8 @@ pub fn lines(bench: &str, pinning: &str) -> Vec<String> {
     lines
 }
 
-fn said(program: &str, words: &[&str]) -> String {
+/// What a program prints, or `unknown`.
+pub fn said(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output();
     match output {
         Ok(output) if output.status.success() => {
@@ -37,19 +39,20 @@ fn said(program: &str, words: &[&str]) -> String {
     }
 }
 
-fn read(path: &str) -> String {
+/// A file's text, or `unknown`.
+pub fn read(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
 }
 
-fn cpu_model() -> String {
+/// The processor's name.
+pub fn cpu_model() -> String {
     let text = read("/proc/cpuinfo");
     let line = text.lines().find(|line| line.starts_with("model name"));
-    let model = line.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, model)| model);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{model}, {cores} cores for this process")
+    line.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, model)| model).to_owned()
 }
 
-fn mitigations() -> Vec<String> {
+/// One line for each vulnerability that this processor has.
+pub fn mitigations() -> Vec<String> {
     let directory = fs::read_dir("/sys/devices/system/cpu/vulnerabilities");
     let entries = directory.into_iter().flatten().flatten();
     let mut lines: Vec<String> = entries

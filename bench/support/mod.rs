@@ -5,6 +5,7 @@
 
 pub mod head;
 pub mod macs;
+pub mod median;
 pub mod options;
 pub mod probe;
 pub mod samples;

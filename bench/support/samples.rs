@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use super::median::median;
 use super::probe::{self, Probe};
 
 /// All samples of one figure.
@@ -58,17 +59,6 @@ impl fmt::Display for Samples {
             self.quiet_least(),
             self.median()
         )
-    }
-}
-
-/// The middle value; of an even number the mean of the middle two; not a number of none.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        len if len.is_multiple_of(2) => (values[middle - 1] + values[middle]) / 2.0,
-        _ => values[middle],
     }
 }
 

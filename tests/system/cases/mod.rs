@@ -11,6 +11,7 @@ mod learning;
 mod oracles;
 mod outer_header;
 mod overload;
+mod pktgen;
 mod port_deletion;
 mod refusals;
 mod underlay_changes;
@@ -35,7 +36,7 @@ impl Case {
 
 /// Every case, in the order in which a reader would debug them.
 pub fn all() -> Vec<Case> {
-    let topics: [&[Case]; 14] = [
+    let topics: [&[Case]; 15] = [
         oracles::CASES,
         walkthrough::CASES,
         forwarding::CASES,
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Case> {
         port_deletion::CASES,
         underlay_changes::CASES,
         refusals::CASES,
+        pktgen::CASES,
     ];
     topics.concat()
 }

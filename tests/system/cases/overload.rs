@@ -2,22 +2,22 @@
 //! counters add up in every answer under way, and with the kernel's and a meter's at the end.
 
 use std::{
-    fs::File,
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
+use overlane::{
+    pktgen::{device::Side, traffic::TrafficOptions},
+    wire::Mac,
+};
 use serde_json::Value;
 
 use super::Case;
 use crate::support::{
     counters::DeviceCounters,
     link::{self, End},
-    load::{
-        generator::{FRAME_BYTES, Load, LoadPlan},
-        meter::{Meter, OUTER_BYTES, Reading},
-        program::Objects,
-    },
+    load::Load,
+    meter::{Meter, OUTER_BYTES, Reading},
     namespace::Namespace,
     overlane::Overlane,
     scenario::{APP1, node1_profile},
@@ -31,6 +31,8 @@ pub const CASES: &[Case] =
 /// The access port's device, and its far end.
 const ACCESS: &str = "p1";
 const GENERATOR: &str = "gen0";
+/// Bytes of every frame offered.
+const FRAME_BYTES: usize = 64;
 /// Destinations behind the peer.
 const MACS: u8 = 100;
 const FIRST_DESTINATION: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
@@ -44,7 +46,6 @@ struct Overload {
     meter: Meter,
     generator: Namespace,
     underlay: Underlay,
-    objects: Objects,
 }
 
 fn reconcile_at_full_load() {
@@ -73,7 +74,6 @@ impl Overload {
     #[track_caller]
     fn new() -> Overload {
         let folder = tempfile::tempdir().expect("a folder for the programs");
-        let objects = Objects::compile(folder.path()).expect("clang compiles both programs");
         let (underlay, generator) = (Underlay::routed(1), Namespace::new("generator"));
         let node1 = &underlay.node1.namespace;
         let far = End { namespace: &generator, device: GENERATOR };
@@ -85,7 +85,7 @@ impl Overload {
         node1.run(&[&neighbour[..], &["dev", underlay::DEVICE, "nud", "permanent"]].concat());
         let meter = underlay.router.inside(|| {
             let device = underlay.seen_from_node1().device;
-            Meter::attach(&objects.meter, device, 4097, FRAME_BYTES).expect("the meter attaches")
+            Meter::attach(folder.path(), device, 4097, FRAME_BYTES).expect("the meter attaches")
         });
         let mut profile = node1_profile().device("source", ACCESS, APP1);
         for number in 0..MACS {
@@ -94,23 +94,21 @@ impl Overload {
         }
         profile.idle = "spin";
         let overlane = Overlane::start(node1, &profile.text());
-        Overload { overlane, meter, generator, underlay, objects }
+        Overload { overlane, meter, generator, underlay }
     }
 
     /// Offers all that core 0 can make, for `time` at least, and asks `stats` all the while; every
     /// answer must add up. Returns the frames offered.
     #[track_caller]
     fn load(&self, time: Duration) -> u64 {
-        let plan = LoadPlan {
-            namespace: File::open(self.generator.path()).expect("the generator's namespace"),
-            interface_index: link::index_of(&self.generator, GENERATOR),
-            flows: 64,
-            macs: u32::from(MACS),
-            source: APP1,
-            first_destination: FIRST_DESTINATION,
-            core: 0,
+        let side = Side { netns: Some(self.generator.path()), device: GENERATOR.to_owned() };
+        let traffic = TrafficOptions {
+            src_mac: Some(Mac::from_ipv4(APP1)),
+            dst_mac: Some(Mac::from_ipv4(FIRST_DESTINATION)),
+            dst_macs: Some(u32::from(MACS)),
+            ..TrafficOptions::default()
         };
-        let mut load = Load::start(&self.objects.generator, plan).expect("the load starts");
+        let mut load = Load::start(side, traffic).expect("the load starts");
         let (start, mut answers, mut last) = (Instant::now(), 0, Value::Null);
         while start.elapsed() < time || answers < LEAST_ANSWERS {
             assert!(start.elapsed() < Duration::from_secs(60), "{answers} answers in a minute");
@@ -119,8 +117,7 @@ impl Overload {
             assert_adds_up(&last);
             answers += 1;
         }
-        load.finish().expect("the load ends");
-        let offered = load.offered().expect("the generator's counter");
+        let offered = load.finish().expect("the load ends");
         println!("{offered} frames in {:?}, {answers} answers add up", start.elapsed());
         assert!(sum(workers(&last), "received") > 0, "nothing was received: {last:#}");
         offered

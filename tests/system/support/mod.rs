@@ -12,6 +12,7 @@ pub mod flows;
 pub mod kernel_peer;
 pub mod link;
 pub mod load;
+pub mod meter;
 pub mod namespace;
 pub mod outer;
 pub mod overlane;

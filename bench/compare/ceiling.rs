@@ -1,6 +1,7 @@
 //! The ceiling: our own AF_XDP sender alone, without receiving, looking anything up or being
 //! loaded from outside. It sends finished VXLAN packets by the same `send` and `flush` as a
-//! worker, from the switch's core through `und0`; no switch on that device can send more.
+//! worker, from the switch's core through `und0`, or plain frames through `acc0`; no switch on that
+//! device can send more.
 
 use std::{
     fs::File,
@@ -18,30 +19,29 @@ use overlane::{
     control::netlink::Netlink,
     cpu,
     profile::{HugePages, Mode, RingSizes},
-    wire::{Mac, Vni, ethernet, template::OuterTemplate},
+    wire::{
+        Mac, Vni, ethernet,
+        template::{OUTER_LEN, OuterTemplate},
+    },
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    command::Process,
+    cells::{Direction, Size},
     options::Options,
-    round::Ledger,
-    switch::{Rest, Switch},
-    topology::{REMOTE_VTEP, SOURCE, Topology, VNI, VTEP, destination},
+    topology::{FIRST_LOCAL, REMOTE_VTEP, SOURCE, Topology, VNI, VTEP, remote},
 };
 
 const CHUNKS: u32 = 8192;
+/// Bytes of the longest inner frame: what an MTU of 1450 allows.
+const LONGEST: u16 = 1464;
 /// Frames between two flushes: as many as a worker under load forwards between two.
 const BURST: usize = 256;
-/// Bytes of the inner frame, as the generator makes them.
-const INNER: u16 = 64;
-
 /// The running sender.
 pub struct Ceiling {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
-    opened: Figures,
 }
 
 #[derive(Default)]
@@ -53,8 +53,9 @@ struct Shared {
     cycles: AtomicU64,
 }
 
+/// What it says of itself, since it started.
 #[derive(Clone, Copy, Default)]
-struct Figures {
+pub struct Figures {
     sent: f64,
     system_calls: f64,
     kernel_cycles: f64,
@@ -63,23 +64,30 @@ struct Figures {
 
 impl Ceiling {
     /// Starts the sender in the switch's namespace, pinned to its core.
-    pub fn start(topology: &Topology, options: &Options) -> Result<Ceiling> {
-        topology.address_underlay()?;
+    pub fn start(
+        topology: &Topology,
+        (direction, size): (Direction, Size),
+        options: &Options,
+    ) -> Result<Ceiling> {
         let shared = Arc::new(Shared::default());
         let (theirs, core) = (Arc::clone(&shared), options.switch_core);
         let namespace = format!("/run/netns/{}", topology.switch.name());
+        let device = topology.path(direction).exit;
         let (ready, started) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let made = prepare(&namespace, core);
+            let made = prepare(&namespace, device, direction, core);
             let told = made.as_ref().map(|_| ()).map_err(|error| anyhow!("{error:#}"));
             let _ = ready.send(told);
-            made.map(|(pool, socket)| send_until_told(pool, socket, &theirs))
+            let outer = if direction == Direction::Encap { OUTER_LEN as u16 } else { 0 };
+            let lengths: Vec<u16> = size.pattern().iter().map(|bytes| bytes + outer).collect();
+            made.map(|(pool, socket)| send_until_told(pool, socket, &lengths, &theirs))
         });
         started.recv().context("the sender's thread ended")??;
-        Ok(Ceiling { shared, thread: Some(thread), opened: Figures::default() })
+        Ok(Ceiling { shared, thread: Some(thread) })
     }
 
-    fn figures(&self) -> Figures {
+    /// Its counters now.
+    pub fn figures(&self) -> Figures {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed) as f64;
         Figures {
             sent: read(&self.shared.sent),
@@ -89,7 +97,8 @@ impl Ceiling {
         }
     }
 
-    fn end(&mut self) -> Result<()> {
+    /// Ends it and waits for it.
+    pub fn end(&mut self) -> Result<()> {
         self.shared.stop.store(true, Ordering::Relaxed);
         match self.thread.take() {
             Some(thread) => thread.join().map_err(|_| anyhow!("the sender panicked"))?,
@@ -99,15 +108,20 @@ impl Ceiling {
 }
 
 /// A socket on `und0`, and a pool all of whose chunks hold the packet.
-fn prepare(namespace: &str, core: usize) -> Result<(Pool, Socket)> {
+fn prepare(
+    namespace: &str,
+    device: &str,
+    direction: Direction,
+    core: usize,
+) -> Result<(Pool, Socket)> {
     let file = File::open(namespace).with_context(|| format!("cannot open {namespace}"))?;
     move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
     cpu::pin_to(core)?;
     let mut netlink = Netlink::open()?;
-    let link = netlink.link_by_name("und0")?.context("no und0")?;
+    let link = netlink.link_by_name(device)?.with_context(|| format!("no {device}"))?;
     let area = Arc::new(Area::new(CHUNKS, 2048, HugePages::Auto)?);
     let mut pool = Pool::new(Arc::clone(&area), 0);
-    let packet = packet(link.mac)?;
+    let packet = packet(link.mac, direction)?;
     let frames: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
     for mut frame in frames {
         if frame.resize(packet.len() as u16) {
@@ -128,27 +142,34 @@ fn prepare(namespace: &str, core: usize) -> Result<(Pool, Socket)> {
     Ok((pool, Socket::new(&area, &plan)?))
 }
 
-/// The packet that a switch would send for the generator's first flow.
-fn packet(mac: Mac) -> Result<Vec<u8>> {
-    let mut bytes = vec![0u8; 64 + usize::from(INNER)];
+/// What a switch would send for the generator's first flow, as long as the longest frame. Shorter
+/// ones are its beginning: nobody on their way looks at the lengths within.
+fn packet(mac: Mac, direction: Direction) -> Result<Vec<u8>> {
+    let mut bytes = vec![0u8; 64 + usize::from(LONGEST)];
     let (outer, inner) = bytes.split_first_chunk_mut::<64>().context("too short")?;
     let header = inner.first_chunk_mut().context("too short")?;
-    let (dst, src) = (Mac::from_ipv4(destination(0)), Mac::from_ipv4(SOURCE));
-    ethernet::set(header, dst, src, ethernet::IPV4);
+    let destination = match direction {
+        Direction::Encap => remote(0),
+        Direction::Decap => FIRST_LOCAL,
+    };
+    ethernet::set(header, Mac::from_ipv4(destination), Mac::from_ipv4(SOURCE), ethernet::IPV4);
+    if direction == Direction::Decap {
+        return Ok(bytes.split_off(64));
+    }
     let vni = Vni::new(VNI).context("not a VNI")?;
     let next_hop = Mac::from_ipv4(REMOTE_VTEP);
-    OuterTemplate::new(next_hop, mac, VTEP, REMOTE_VTEP, 4789).write(outer, INNER, vni, 50_000);
-    Ok(bytes.split_off(64 - overlane::wire::template::OUTER_LEN))
+    OuterTemplate::new(next_hop, mac, VTEP, REMOTE_VTEP, 4789).write(outer, LONGEST, vni, 50_000);
+    Ok(bytes.split_off(64 - OUTER_LEN))
 }
 
-fn send_until_told(mut pool: Pool, mut socket: Socket, shared: &Shared) {
-    let len = overlane::wire::template::OUTER_LEN as u16 + INNER;
+fn send_until_told(mut pool: Pool, mut socket: Socket, lengths: &[u16], shared: &Shared) {
+    let mut lengths = lengths.iter().cycle();
     let mut last = cpu::cycles();
     while !shared.stop.load(Ordering::Relaxed) {
         for _ in 0..BURST {
             // The chunk still holds the packet from last time.
             let Some(mut frame) = pool.take() else { break };
-            let _ = frame.resize(len);
+            let _ = frame.resize(*lengths.next().unwrap_or(&LONGEST));
             if let Err(frame) = socket.send(&mut pool, frame) {
                 pool.give(frame);
                 break;
@@ -165,44 +186,20 @@ fn send_until_told(mut pool: Pool, mut socket: Socket, shared: &Shared) {
     }
 }
 
-impl Switch for Ceiling {
-    fn obtained(&self) -> String {
-        "AF_XDP: und0 copy, transmit only".into()
-    }
-
-    fn processes(&self) -> Vec<&Process> {
-        Vec::new()
-    }
-
-    fn window_opens(&mut self) -> Result<()> {
-        self.opened = self.figures();
-        Ok(())
-    }
-
-    fn window_closed(&mut self) -> Result<Map<String, Value>> {
-        let (start, end) = (self.opened, self.figures());
-        let sent = end.sent - start.sent;
-        let cycles = end.cycles - start.cycles;
-        let kernel = (end.kernel_cycles - start.kernel_cycles) / cycles;
+impl Figures {
+    /// What it did from `self` to `end`, in the words that the switches have for it.
+    pub fn until(&self, end: &Figures) -> Map<String, Value> {
+        let sent = end.sent - self.sent;
+        let cycles = end.cycles - self.cycles;
+        let kernel = (end.kernel_cycles - self.kernel_cycles) / cycles;
         let figures = [
             ("kernel_share", kernel),
             ("user_share", 1.0 - kernel),
             ("cycles_per_packet", cycles / sent),
-            ("syscalls_per_packet", (end.system_calls - start.system_calls) / sent),
+            ("syscalls_per_packet", (end.system_calls - self.system_calls) / sent),
         ];
-        Ok(figures.into_iter().map(|(name, figure)| (name.to_owned(), json!(figure))).collect())
-    }
-
-    fn load_ended(&mut self) -> Result<()> {
-        self.end()
-    }
-
-    fn at_rest(&mut self, _ledger: &Ledger) -> Result<Rest> {
-        Ok(Rest::default())
-    }
-
-    fn stop(&mut self) -> Result<()> {
-        self.end()
+        let known = figures.into_iter().filter(|(_, figure)| figure.is_finite());
+        known.map(|(name, figure)| (name.to_owned(), json!(figure))).collect()
     }
 }
 

@@ -10,18 +10,19 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use overlane::{
-    control::protocol::{KernelLoss, PortRow, Runtime, Stats, WorkerRuntime},
+    control::protocol::{KernelLoss, PortRow, PortStats, Runtime, Stats, WorkerRuntime},
     wire::Mac,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    cells::Direction,
     command::{Process, output},
+    ledger::Ledger,
     options::Options,
-    round::Ledger,
     switch::{Rest, Switch},
-    topology::{REMOTE_VTEP, SOURCE, Topology, VNI, VTEP, destination},
+    topology::{Destinations, REMOTE_VTEP, SOURCE, SUBNET, Topology, VNI, VTEP, remote},
 };
 
 /// The access port's name in the profile and in `stats`.
@@ -36,28 +37,36 @@ pub struct OverlaneSwitch {
     obtained: String,
     /// The worker's runtime row when the window opened.
     opened: WorkerRuntime,
+    /// All counters when the cell began.
+    begun: Stats,
 }
 
 impl OverlaneSwitch {
     /// Starts it in the switch's namespace, its files in `directory`, and waits for `ready`.
     pub fn start(
         topology: &Topology,
+        destinations: Destinations,
         directory: &Path,
         options: &Options,
     ) -> Result<OverlaneSwitch> {
         topology.address_underlay()?;
         let socket = directory.join("overlane.sock");
         let profile_file = directory.join("bench.toml");
-        fs::write(&profile_file, profile(&socket, options))?;
+        fs::write(&profile_file, profile(&socket, destinations, options))?;
         let binary = fs::canonicalize(&options.overlane)
             .with_context(|| format!("no binary {}", options.overlane.display()))?;
         let mut command = topology.switch.command(&binary.to_string_lossy());
         command.args(["run", "--config"]).arg(&profile_file);
         let mut process = Process::start("overlane", &mut command, directory.join("overlane.log"))?;
         process.wait_for_line(READY_LIMIT, "ready")?;
-        let opened = WorkerRuntime::default();
-        let mut switch =
-            OverlaneSwitch { process, binary, socket, obtained: String::new(), opened };
+        let mut switch = OverlaneSwitch {
+            process,
+            binary,
+            socket,
+            obtained: String::new(),
+            opened: WorkerRuntime::default(),
+            begun: Stats::default(),
+        };
         let ports: Vec<PortRow> = switch.ask(&["port", "list"])?;
         let modes: Vec<_> =
             ports.iter().map(|port| format!("{} {}", port.device, port.mode)).collect();
@@ -81,8 +90,9 @@ impl OverlaneSwitch {
     }
 }
 
-/// The profile of the run: what the report shows is this text with `--macs 1`.
-pub fn profile(socket: &Path, options: &Options) -> String {
+/// The profile of an instance. It always learns, so that cells do not depend on what else is
+/// measured. MACs behind a port that has no endpoint of theirs come by learning.
+pub fn profile(socket: &Path, destinations: Destinations, options: &Options) -> String {
     let mut text = format!(
         r#"[node]
 name = "bench"
@@ -100,7 +110,10 @@ address = "{REMOTE_VTEP}"
 
 [network.bench]
 vni = {VNI}
-subnet = "10.128.0.0/9"
+subnet = "{SUBNET}"
+learning = true
+learn_limit = 200000
+age_s = 0
 
 [tuning]
 workers = [{worker}]
@@ -118,8 +131,8 @@ mac = "{source}"
         tuning = options.tuning.join("\n"),
         source = Mac::from_ipv4(SOURCE),
     );
-    for number in 0..options.macs {
-        let address = destination(number);
+    for number in 0..destinations.remote {
+        let address = remote(number);
         // Writing to a String cannot fail.
         let _ = write!(
             text,
@@ -138,6 +151,21 @@ impl Switch for OverlaneSwitch {
         vec![&self.process]
     }
 
+    fn complaint(&self) -> Option<String> {
+        let has_skb = self.obtained.contains("skb");
+        has_skb.then(|| format!("its ports are not both in native mode: {}", self.obtained))
+    }
+
+    fn learned(&mut self) -> Result<Option<u64>> {
+        let stats: Stats = self.ask(&["stats"])?;
+        Ok(Some(stats.networks.iter().map(|network| u64::from(network.learned)).sum()))
+    }
+
+    fn cell_begins(&mut self) -> Result<()> {
+        self.begun = self.ask(&["stats"])?;
+        Ok(())
+    }
+
     fn window_opens(&mut self) -> Result<()> {
         self.opened = self.worker()?;
         Ok(())
@@ -151,7 +179,7 @@ impl Switch for OverlaneSwitch {
         let stats: Stats = self.ask(&["stats"])?;
         let runtime: Runtime = self.ask(&["runtime"])?;
         let mut disagreements = disagreements(&stats);
-        disagreements.extend(entry_disagreement(&stats, ledger));
+        disagreements.extend(entry_disagreement(&self.begun, &stats, ledger));
         let counters = json!({ "stats": stats, "runtime": runtime });
         Ok(Rest { counters, disagreements })
     }
@@ -178,10 +206,6 @@ fn between(start: &WorkerRuntime, end: &WorkerRuntime) -> Map<String, Value> {
         ("user_share", 1.0 - (kernel_s(end) - kernel_s(start)) / busy),
         ("cycles_per_packet", (all_cycles(end) - all_cycles(start)) / packets),
         ("syscalls_per_packet", syscalls / packets),
-        // Since the start: bursts are not counted one by one.
-        ("packets_per_burst", end.packets_per_burst),
-        ("burst_p50", end.burst_p50 as f64),
-        ("burst_p99", end.burst_p99 as f64),
     ];
     let known = figures.into_iter().filter(|(_, figure)| figure.is_finite());
     known.map(|(name, figure)| (name.to_owned(), json!(figure))).collect()
@@ -231,20 +255,30 @@ fn disagreements(stats: &Stats) -> Vec<String> {
     found
 }
 
-/// What entered the access device was received or lost in its socket (net/xdp/xsk.c counts each
-/// frame once: `rx_dropped` without a free chunk, `rx_ring_full` without room in the ring).
-fn entry_disagreement(stats: &Stats, ledger: &Ledger) -> Option<String> {
-    let Some(port) = stats.ports.iter().find(|port| port.name == ACCESS_PORT) else {
-        return Some(format!("`stats` shows no port {ACCESS_PORT}"));
+/// What entered was received or lost in the socket (net/xdp/xsk.c counts each frame once:
+/// `rx_dropped` without a free chunk, `rx_ring_full` without room in the ring), or passed to the
+/// kernel by the underlay's program.
+fn entry_disagreement(begun: &Stats, now: &Stats, ledger: &Ledger) -> Option<String> {
+    let at_underlay = ledger.direction == Direction::Decap;
+    let seen = |stats: &Stats| {
+        let is_entry = |port: &&PortStats| (port.name == ACCESS_PORT) != at_underlay;
+        let port = stats.ports.iter().find(is_entry)?;
+        let KernelLoss { rx_dropped, rx_ring_full, .. } = port.kernel;
+        let to_kernel: u64 = stats.left_to_kernel.values().filter_map(Value::as_u64).sum();
+        let to_kernel = if at_underlay { to_kernel } else { 0 };
+        Some([port.rx_packets, rx_dropped, rx_ring_full, to_kernel])
     };
-    let KernelLoss { rx_dropped, rx_ring_full, .. } = port.kernel;
-    let seen = port.rx_packets + rx_dropped + rx_ring_full;
-    (seen != ledger.entered).then(|| {
+    let (Some(start), Some(end)) = (seen(begun), seen(now)) else {
+        return Some("`stats` does not show the port where frames enter".to_owned());
+    };
+    let [received, dropped, full, to_kernel] =
+        std::array::from_fn(|each| end[each].saturating_sub(start[each]));
+    let sum = received + dropped + full + to_kernel;
+    (sum != ledger.entered).then(|| {
         format!(
-            "entered {} != received {} + rx_dropped {rx_dropped} + rx_ring_full {rx_ring_full} (off by {})",
+            "entered {} != received {received} + rx_dropped {dropped} + rx_ring_full {full} + left to the kernel {to_kernel} (off by {})",
             ledger.entered,
-            port.rx_packets,
-            ledger.entered.abs_diff(seen)
+            ledger.entered.abs_diff(sum)
         )
     })
 }

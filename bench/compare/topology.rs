@@ -3,7 +3,8 @@
 //! ```text
 //! generator ns          switch ns                        sink ns
 //!   gen0 ────────────── acc0  [switch]  und0 ──────────── sink0
-//!   XDP live frames     access port     underlay port     XDP: count and drop
+//!   encap: load ──────> access port     underlay port ──> meter
+//!   decap: meter <───── access port     underlay port <── load
 //! ```
 //!
 //! All devices have one queue, so that there is one softirq context per direction.
@@ -15,7 +16,7 @@ use overlane::wire::Mac;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::netns::Namespace;
+use crate::{cells::Direction, netns::Namespace};
 
 /// The network under test.
 pub const VNI: u32 = 4097;
@@ -25,28 +26,62 @@ pub const VTEP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub const REMOTE_VTEP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// The sink's MAC, known to the switch beforehand.
 pub const REMOTE_MAC: &str = "02:00:00:00:00:02";
-/// Address of the generator, in the overlay; its MAC follows from it.
+/// The MAC of the switch's underlay device.
+pub const UNDERLAY_MAC: &str = "02:00:00:00:00:01";
+/// The overlay's network.
+pub const SUBNET: &str = "10.128.0.0/9";
+/// Address of the generator, in the overlay; its MAC follows from it. Also the container's.
 pub const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 1);
-/// Address of the first destination; the others follow.
-pub const FIRST_DESTINATION: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 2);
+/// Address of the first destination behind the remote VTEP; the others follow.
+pub const FIRST_REMOTE: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 2);
+/// Address of the first destination behind the access port; the others follow.
+pub const FIRST_LOCAL: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
 
-/// Address of destination `number`; its MAC is 02:42 and this address.
-pub fn destination(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(FIRST_DESTINATION) + number)
+/// Address of destination `number` behind the remote VTEP; its MAC is 02:42 and this address.
+pub fn remote(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(FIRST_REMOTE) + number)
 }
 
-/// MACs of the `count` destinations.
-pub fn destination_macs(count: u32) -> impl Iterator<Item = Mac> {
-    (0..count).map(|number| Mac::from_ipv4(destination(number)))
+/// MACs of `count` destinations behind the remote VTEP.
+pub fn remote_macs(count: u32) -> impl Iterator<Item = Mac> {
+    (0..count).map(|number| Mac::from_ipv4(remote(number)))
+}
+
+/// MACs of `count` destinations behind the access port, and before them the container's.
+pub fn local_macs(count: u32) -> impl Iterator<Item = Mac> {
+    let first = u32::from(FIRST_LOCAL);
+    let numbered = (0..count).map(move |number| Mac::from_ipv4(Ipv4Addr::from(first + number)));
+    std::iter::once(Mac::from_ipv4(SOURCE)).chain(numbered)
+}
+
+/// What an instance of a switch must know the way to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destinations {
+    /// MACs behind the remote VTEP; at least one, which the containers talk to.
+    pub remote: u32,
+    /// MACs behind the access port, besides the container's.
+    pub local: u32,
+}
+
+/// The four devices as one direction passes them, each far end with its namespace.
+pub struct Path<'a> {
+    /// Where the load is made.
+    pub from: (&'a Namespace, &'static str),
+    /// Where it enters the switch.
+    pub entry: &'static str,
+    /// Where it leaves it.
+    pub exit: &'static str,
+    /// Where arrivals are counted.
+    pub to: (&'a Namespace, &'static str),
 }
 
 /// The three namespaces with their wires; gone when dropped.
 pub struct Topology {
-    /// Where the load is made.
+    /// The far end of the access port.
     pub generator: Namespace,
     /// Where the contender runs, between `acc0` and `und0`.
     pub switch: Namespace,
-    /// Where arrivals are counted.
+    /// The far end of the underlay.
     pub sink: Namespace,
 }
 
@@ -68,6 +103,8 @@ impl Topology {
             ))?;
         }
         topology.sink.ip(&format!("link set sink0 address {REMOTE_MAC}"))?;
+        topology.switch.ip(&format!("link set und0 address {UNDERLAY_MAC}"))?;
+        topology.generator.ip(&format!("link set gen0 address {}", Mac::from_ipv4(SOURCE)))?;
         for (namespace, device, mtu) in [
             (&topology.generator, "gen0", 1450),
             (&topology.switch, "acc0", 1450),
@@ -80,19 +117,21 @@ impl Topology {
         Ok(topology)
     }
 
+    /// The devices in the order in which frames of `direction` pass them.
+    pub fn path(&self, direction: Direction) -> Path<'_> {
+        let (access, underlay) = ((&self.generator, "gen0"), (&self.sink, "sink0"));
+        match direction {
+            Direction::Encap => Path { from: access, entry: "acc0", exit: "und0", to: underlay },
+            Direction::Decap => Path { from: underlay, entry: "und0", exit: "acc0", to: access },
+        }
+    }
+
     /// Gives `und0` the VTEP's address and the permanent neighbour behind it.
     pub fn address_underlay(&self) -> Result<()> {
         self.switch.ip(&format!("addr add {VTEP}/24 dev und0"))?;
         self.switch
             .ip(&format!("neigh add {REMOTE_VTEP} lladdr {REMOTE_MAC} dev und0 nud permanent"))?;
         Ok(())
-    }
-
-    /// Interface index of `device` in `namespace`.
-    pub fn interface_index(namespace: &Namespace, device: &str) -> Result<u32> {
-        let row = link_row(namespace, device)?;
-        let index = row["ifindex"].as_u64().context("`ip -j link show` gives no ifindex")?;
-        Ok(u32::try_from(index)?)
     }
 
     /// The kernel's counters of the four devices since they were made.
@@ -128,6 +167,13 @@ fn link_row(namespace: &Namespace, device: &str) -> Result<Value> {
     rows.pop().with_context(|| format!("no {device} in {}", namespace.name()))
 }
 
+/// Interface index of `device` in `namespace`.
+pub fn interface_index(namespace: &Namespace, device: &str) -> Result<u32> {
+    let row = link_row(namespace, device)?;
+    let index = row["ifindex"].as_u64().context("`ip -j link show` gives no ifindex")?;
+    Ok(u32::try_from(index)?)
+}
+
 /// Counters of a device.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct DeviceCounters {
@@ -139,4 +185,16 @@ pub struct DeviceCounters {
     pub tx_packets: u64,
     /// Frames lost on sending; for a veth, those the far end's ring had no room for.
     pub tx_dropped: u64,
+}
+
+impl DeviceCounters {
+    /// What has been counted from `earlier` to `self`.
+    pub fn since(&self, earlier: &DeviceCounters) -> DeviceCounters {
+        DeviceCounters {
+            rx_packets: self.rx_packets.saturating_sub(earlier.rx_packets),
+            rx_dropped: self.rx_dropped.saturating_sub(earlier.rx_dropped),
+            tx_packets: self.tx_packets.saturating_sub(earlier.tx_packets),
+            tx_dropped: self.tx_dropped.saturating_sub(earlier.tx_dropped),
+        }
+    }
 }

@@ -16,14 +16,24 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    cells::Direction,
     command::{Process, output, pause},
+    ledger::Ledger,
     netns::Namespace,
     options::Options,
-    round::Ledger,
     switch::{Rest, Switch},
-    topology::{REMOTE_MAC, REMOTE_VTEP, Topology, VNI, VTEP, destination_macs},
+    topology::{
+        Destinations, REMOTE_MAC, REMOTE_VTEP, Topology, UNDERLAY_MAC, VNI, VTEP, local_macs,
+        remote_macs,
+    },
 };
 
+/// Megaflows that it may put up: one for each MAC and direction, and some.
+const FLOW_LIMIT: u32 = 250_000;
+/// Frames that may be its own, or under way between two counters.
+const FEW: u64 = 64;
+/// A few upcalls come all the time: the revalidator removes flows that were unused for long.
+const FEW_UPCALLS: f64 = 100.0;
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// The running daemons; ended in this order when dropped.
@@ -32,6 +42,10 @@ pub struct Ovs {
     database: Process,
     tools: Tools,
     obtained: String,
+    /// Upcalls when the cell began, or when somebody last asked whether it is warm.
+    upcalls: f64,
+    /// Frames received at its two ports when the cell began.
+    begun: PortCounters,
 }
 
 /// Where the daemons listen.
@@ -41,23 +55,42 @@ struct Tools {
 
 impl Ovs {
     /// Starts both daemons in the switch's namespace, their files in `directory`.
-    pub fn start(topology: &Topology, directory: &Path, options: &Options) -> Result<Ovs> {
+    pub fn start(
+        topology: &Topology,
+        destinations: Destinations,
+        directory: &Path,
+        options: &Options,
+    ) -> Result<Ovs> {
         let tools = Tools { directory: directory.to_owned() };
         let database = tools.start_database(&topology.switch)?;
         let daemon = tools.start_daemon(&topology.switch, options.switch_core)?;
-        let mut ovs = Ovs { daemon, database, tools, obtained: String::new() };
-        ovs.configure(topology, options)
+        let mut ovs = Ovs {
+            daemon,
+            database,
+            tools,
+            obtained: String::new(),
+            upcalls: 0.0,
+            begun: PortCounters::default(),
+        };
+        ovs.configure(topology, destinations, options.switch_core)
             .with_context(|| format!("ovs-vswitchd said: {}", ovs.daemon.last_words()))?;
         Ok(ovs)
     }
 
-    fn configure(&mut self, topology: &Topology, options: &Options) -> Result<()> {
+    fn configure(
+        &mut self,
+        topology: &Topology,
+        destinations: Destinations,
+        core: usize,
+    ) -> Result<()> {
         let tools = &self.tools;
         for bridge in ["br-phy", "br-int"] {
             tools.vsctl(&format!(
                 "add-br {bridge} -- set bridge {bridge} datapath_type=netdev fail-mode=secure"
             ))?;
         }
+        // Tunnel packets are taken only by the MAC of the bridge that has the VTEP's address.
+        tools.vsctl(&format!("set bridge br-phy other-config:hwaddr=\"{UNDERLAY_MAC}\""))?;
         tools.vsctl(
             "add-port br-phy und0 -- set interface und0 type=afxdp options:xdp-mode=native",
         )?;
@@ -79,15 +112,74 @@ impl Ovs {
         topology.switch.ip(&format!("addr add {VTEP}/24 dev br-phy"))?;
         topology.switch.ip("link set br-phy addrgenmode none up")?;
         tools.vswitchd(&["tnl/arp/set", "br-phy", &REMOTE_VTEP.to_string(), REMOTE_MAC])?;
-        tools.add_flows("br-phy", "in_port=LOCAL,actions=output:und0\n")?;
+        // What comes in for the VTEP goes to the local port, where the tunnel takes it.
+        let ways = "in_port=LOCAL,actions=output:und0\nin_port=und0,actions=LOCAL\n";
+        tools.add_flows("br-phy", ways)?;
         let mut flows = String::new();
-        for mac in destination_macs(options.macs) {
+        for mac in remote_macs(destinations.remote) {
             writeln!(flows, "in_port=acc0,dl_dst={mac},actions=output:vxlan0")?;
+        }
+        for mac in local_macs(destinations.local) {
+            writeln!(flows, "in_port=vxlan0,dl_dst={mac},actions=output:acc0")?;
         }
         tools.add_flows("br-int", &flows)?;
         self.obtained = tools.modes()?;
+        tools.vswitchd(&["upcall/set-flow-limit", &FLOW_LIMIT.to_string()])?;
+        self.check_core(core)?;
         // The router learns the address of br-phy from netlink, a moment later.
         pause(Duration::from_millis(300))
+    }
+
+    /// Its polling thread must be on `core` and on no other, whatever this process is pinned to.
+    fn check_core(&self, core: usize) -> Result<()> {
+        let pid = self.daemon.pid();
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let status = fs::read_to_string(entry?.path().join("status")).unwrap_or_default();
+            let field = |name: &str| {
+                status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim)
+            };
+            if field("Name:").starts_with("pmd-c") {
+                let cores = field("Cpus_allowed_list:");
+                anyhow::ensure!(
+                    cores == core.to_string(),
+                    "its polling thread may run on cores {cores} instead of core {core}"
+                );
+                return Ok(());
+            }
+        }
+        anyhow::bail!("it has no polling thread")
+    }
+
+    /// Upcalls since the counters were cleared, those that failed too.
+    fn count_upcalls(&self) -> Result<f64> {
+        let text = self.tools.vswitchd(&["dpif-netdev/pmd-stats-show"])?;
+        let count = |label| figure(&text, label).unwrap_or(0.0);
+        Ok(count("miss with success upcall:") + count("miss with failed upcall:"))
+    }
+
+    fn port_counters(&self) -> Result<PortCounters> {
+        let access = self.tools.port_counters("br-int", "acc0")?;
+        let underlay = self.tools.port_counters("br-phy", "und0")?;
+        Ok(PortCounters { access, underlay })
+    }
+}
+
+/// What `ovs-ofctl dump-ports` says of both ports.
+#[derive(Clone, Default)]
+struct PortCounters {
+    access: String,
+    underlay: String,
+}
+
+impl PortCounters {
+    /// Frames received, and dropped on receipt, at the port where frames of `direction` enter.
+    fn received(&self, direction: Direction) -> Option<[u64; 2]> {
+        let text = match direction {
+            Direction::Encap => &self.access,
+            Direction::Decap => &self.underlay,
+        };
+        let number = |label: &str| text.split(label).nth(1)?.split(',').next()?.parse().ok();
+        Some([number("rx pkts=")?, number("drop=").unwrap_or(0)])
     }
 }
 
@@ -119,7 +211,7 @@ impl Tools {
 
     fn start_daemon(&self, namespace: &Namespace, core: usize) -> Result<Process> {
         self.vsctl(&format!(
-            "--no-wait init -- set open_vswitch . other_config:pmd-cpu-mask=0x{:x}",
+            "--no-wait init -- set open_vswitch . other_config:pmd-cpu-mask=0x{:x} other_config:flow-limit={FLOW_LIMIT}",
             1u64 << core
         ))?;
         let socket = self.path("vswitchd.ctl");
@@ -182,6 +274,28 @@ impl Switch for Ovs {
         vec![&self.daemon, &self.database]
     }
 
+    fn is_warm(&mut self) -> Result<bool> {
+        let upcalls = self.count_upcalls()?;
+        let grown = upcalls - std::mem::replace(&mut self.upcalls, upcalls);
+        Ok((0.0..FEW_UPCALLS).contains(&grown))
+    }
+
+    fn warms_up(&self) -> bool {
+        true
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let native = self.obtained.matches("xdp-mode-in-use=native").count();
+        (native != 2).then(|| format!("its ports are not both in native mode: {}", self.obtained))
+    }
+
+    fn cell_begins(&mut self) -> Result<()> {
+        // The last cell's window has cleared its counters.
+        self.upcalls = self.count_upcalls()?;
+        self.begun = self.port_counters()?;
+        Ok(())
+    }
+
     fn window_opens(&mut self) -> Result<()> {
         self.tools.vswitchd(&["dpif-netdev/pmd-stats-clear"]).map(drop)
     }
@@ -200,6 +314,7 @@ impl Switch for Ovs {
         }
         for (key, label) in [
             ("upcalls", "miss with success upcall:"),
+            ("failed_upcalls", "miss with failed upcall:"),
             ("emc_hits", "emc hits:"),
             ("megaflow_hits", "megaflow hits:"),
         ] {
@@ -210,11 +325,15 @@ impl Switch for Ovs {
         Ok(own)
     }
 
-    fn at_rest(&mut self, _ledger: &Ledger) -> Result<Rest> {
-        let access = self.tools.port_counters("br-int", "acc0")?;
-        let underlay = self.tools.port_counters("br-phy", "und0")?;
-        let counters = json!({ "acc0": access, "und0": underlay });
-        Ok(Rest { counters, ..Rest::default() })
+    fn at_rest(&mut self, ledger: &Ledger) -> Result<Rest> {
+        let now = self.port_counters()?;
+        let seen = (self.begun.received(ledger.direction), now.received(ledger.direction));
+        let disagreements = match seen {
+            (Some(begun), Some(end)) => disagreements(begun, end, ledger),
+            _ => vec!["`dump-ports` does not show the port where frames enter".to_owned()],
+        };
+        let counters = json!({ "acc0": now.access, "und0": now.underlay });
+        Ok(Rest { counters, disagreements })
     }
 
     fn stop(&mut self) -> Result<()> {
@@ -222,6 +341,22 @@ impl Switch for Ovs {
         self.database.stop()?;
         Ok(())
     }
+}
+
+/// Its ports' counters of frames received and dropped against the kernel's, but for a few.
+fn disagreements(begun: [u64; 2], end: [u64; 2], ledger: &Ledger) -> Vec<String> {
+    let [received, dropped] = std::array::from_fn(|each| end[each].saturating_sub(begun[each]));
+    let mut found = Vec::new();
+    if received.abs_diff(ledger.entered) > FEW {
+        found.push(format!("entered {} != received by its port {received}", ledger.entered));
+    }
+    if ledger.left > received.saturating_sub(dropped) + FEW {
+        found.push(format!(
+            "left {} > received {received} - dropped by its port {dropped}",
+            ledger.left
+        ));
+    }
+    found
 }
 
 /// The number behind the first `label` of pmd-stats-show; the first block is the one polling thread.

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File},
+    io::Read,
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -11,15 +12,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal};
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on SIGINT and SIGTERM end the benchmark at its next pause, so that every guard runs.
+/// From now on SIGINT, SIGTERM and SIGHUP end the benchmark at its next pause, so that every guard runs.
 pub fn watch_for_interrupts() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Default::default);
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, flag.clone()).context("cannot catch signals")?;
     }
     Ok(())
@@ -53,6 +55,36 @@ pub fn output(command: &mut Command) -> Result<String> {
         bail!("`{shown}`: {}: {}", done.status, complaint.trim());
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+/// Standard output of a program that may take no longer than `limit`, and whether it ended well; it
+/// is ended by its pid when it takes longer, or when the benchmark is interrupted.
+pub fn output_within(command: &mut Command, limit: Duration) -> Result<(String, bool)> {
+    let shown = shown(command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().with_context(|| format!("cannot run `{shown}`"))?;
+    let mut pipe = child.stdout.take().context("no standard output")?;
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).map(|_| text)
+        });
+        let end = Instant::now() + limit;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if interrupted() || Instant::now() > end {
+                child.kill()?;
+                child.wait()?;
+                ensure!(!interrupted(), "interrupted");
+                bail!("`{shown}` took longer than {} s", limit.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let text = reading.join().map_err(|_| anyhow!("the reader of `{shown}` panicked"))?;
+        Ok((text?, status.success()))
+    })
 }
 
 /// [`output`] of a command line given as words.
@@ -122,6 +154,12 @@ impl Process {
         self.wait_until(limit, || {
             fs::read_to_string(&log).is_ok_and(|text| text.lines().any(|each| each.trim() == line))
         })
+    }
+
+    /// [`Process::wait_until`] its log holds `words`.
+    pub fn wait_for_words(&mut self, limit: Duration, words: &str) -> Result<()> {
+        let log = self.log.clone();
+        self.wait_until(limit, || fs::read_to_string(&log).is_ok_and(|text| text.contains(words)))
     }
 
     /// The last lines of its log, on one line.

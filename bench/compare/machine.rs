@@ -1,10 +1,16 @@
 //! What a report opens with: the machine, its state, and what exactly was run.
 
-use std::{fs, path::Path, process::Command, time::Instant};
+use std::{path::Path, time::Instant};
 
 use serde::Serialize;
 
-use crate::{command::output, options::Options, overlane_switch};
+use crate::{
+    cells::{Direction, Selection},
+    head::{cpu_model, mitigations, read, said},
+    options::{Contender, Options},
+    overlane_switch,
+    topology::Destinations,
+};
 
 /// All that a reader needs to judge or repeat a run.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +35,8 @@ pub struct Machine {
     pub pinning: String,
     /// Open vSwitch's version.
     pub ovs: String,
+    /// iperf3's version.
+    pub iperf3: String,
     /// `overlane --version`.
     pub overlane: String,
     /// The profile Overlane ran with.
@@ -39,14 +47,7 @@ pub struct Machine {
 
 impl Machine {
     /// Looks around.
-    pub fn look(options: &Options) -> Machine {
-        let mut shown = options.clone();
-        shown.macs = 1;
-        let rest = options.macs - 1;
-        let mut profile = overlane_switch::profile(Path::new("RUN/overlane.sock"), &shown);
-        if rest > 0 {
-            profile += &format!("\n# and {rest} more such endpoints behind the peer\n");
-        }
+    pub fn look(selection: &Selection, options: &Options) -> Machine {
         Machine {
             date: said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
             host: said("uname", &["-n"]),
@@ -60,12 +61,21 @@ impl Machine {
             ),
             command: command_line(),
             pinning: format!(
-                "generator and its softirq on core {}; switch on core {}; control threads not pinned or on core {}",
+                "generator and its softirq on core {}; switch on core {}; the switches' control threads and the harness on core {}; iperf3 and ping on both",
                 options.generator_core, options.switch_core, options.generator_core
             ),
-            ovs: said("ovs-vswitchd", &["--version"]).lines().next().unwrap_or("").to_owned(),
+            ovs: match options.has(Contender::Ovs) {
+                true => {
+                    said("ovs-vswitchd", &["--version"]).lines().next().unwrap_or("").to_owned()
+                }
+                false => "not used".to_owned(),
+            },
             overlane: said(&options.overlane.to_string_lossy(), &["--version"]),
-            profile,
+            iperf3: match selection.tcp {
+                true => said("iperf3", &["--version"]).lines().next().unwrap_or("").to_owned(),
+                false => "not used".to_owned(),
+            },
+            profile: profile(selection, options),
             load_average: read("/proc/loadavg"),
         }
     }
@@ -80,12 +90,25 @@ impl Machine {
             format!("commit      {}", self.commit),
             format!("overlane    {}", self.overlane),
             format!("ovs         {}", self.ovs),
+            format!("iperf3      {}", self.iperf3),
             format!("command     {}", self.command),
             format!("pinning     {}", self.pinning),
         ];
         lines.extend(self.mitigations.iter().map(|line| format!("mitigation  {line}")));
         lines
     }
+}
+
+/// The profile with one destination behind the peer; what varies is said below it.
+fn profile(selection: &Selection, options: &Options) -> String {
+    let decap = selection.cells.iter().any(|cell| cell.direction == Direction::Decap);
+    let shown = Destinations { remote: 1, local: u32::from(decap) };
+    let mut text = overlane_switch::profile(Path::new("RUN/overlane.sock"), shown, options);
+    text += "\n# and as many more such endpoints behind the peer as a cell's MACs\n";
+    if decap {
+        text += "# MACs behind the access port are shown to it before cells that decapsulate\n";
+    }
+    text
 }
 
 /// Nanoseconds for a thousand dependent multiplications on `core`: a noisy round shows here.
@@ -101,44 +124,6 @@ pub fn probe_ns(core: usize) -> f64 {
         start.elapsed().as_nanos() as f64 * 1000.0 / STEPS as f64
     };
     std::thread::spawn(work).join().unwrap_or(f64::NAN)
-}
-
-/// What a program prints, or why it does not.
-fn said(program: &str, words: &[&str]) -> String {
-    match output(Command::new(program).args(words)) {
-        Ok(text) => text.trim().to_owned(),
-        Err(error) => format!("unknown ({error:#})").replace('\n', " "),
-    }
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(path)
-        .map_or_else(|error| format!("unknown ({error})"), |text| text.trim().to_owned())
-}
-
-fn cpu_model() -> String {
-    let text = read("/proc/cpuinfo");
-    let line = text.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, model)| model).to_owned()
-}
-
-fn mitigations() -> Vec<String> {
-    let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else {
-        return Vec::new();
-    };
-    let mut lines: Vec<String> = entries
-        .flatten()
-        .map(|entry| {
-            format!(
-                "{}: {}",
-                entry.file_name().to_string_lossy(),
-                read(&entry.path().to_string_lossy())
-            )
-        })
-        .filter(|line| !line.ends_with(": Not affected"))
-        .collect();
-    lines.sort();
-    lines
 }
 
 /// As it was given to cargo, not the path of the built file.

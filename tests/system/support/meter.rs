@@ -1,19 +1,23 @@
 //! The meter: an XDP program, native mode, that counts what arrives at a device and drops it.
-//! Called by the benchmark's rounds, and by the system tests (`tests/system.rs` includes this file).
+//! Independent of the product's own meter.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result};
-use aya::{Ebpf, EbpfLoader, programs::xdp::XdpMode};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{MapData, PerCpuArray},
+    programs::xdp::XdpMode,
+};
 
-use super::program::{Counters, xdp};
+use super::load::program::{compile, xdp};
 
 /// Outer Ethernet, IPv4, UDP and VXLAN headers.
 pub const OUTER_BYTES: usize = 50;
 
 /// Attached for as long as it lives.
 pub struct Meter {
-    arrived: Counters<3>,
+    arrived: PerCpuArray<MapData, [u64; 3]>,
     _program: Ebpf,
 }
 
@@ -31,25 +35,33 @@ pub struct Reading {
 }
 
 impl Meter {
-    /// Attaches meter.bpf.c compiled as `object` to `device` of the calling thread's namespace.
+    /// Attaches meter.bpf.c, compiled in `directory`, to `device` of the calling thread's namespace.
     /// Good is VXLAN with `vni` around a frame of `inner_bytes`.
-    pub fn attach(object: &[u8], device: &str, vni: u32, inner_bytes: usize) -> Result<Meter> {
+    pub fn attach(directory: &Path, device: &str, vni: u32, inner_bytes: usize) -> Result<Meter> {
         let length = u32::try_from(inner_bytes + OUTER_BYTES)?;
+        let object = compile(directory, "meter", include_str!("meter.bpf.c"))?;
         let mut program = EbpfLoader::new()
             .override_global("expected_vni", &vni, true)
             .override_global("expected_bytes", &length, true)
-            .load(object)
+            .load(&object)
             .context("cannot load the meter")?;
         xdp(&mut program, "meter")?
             .attach(device, XdpMode::Driver)
             .with_context(|| format!("cannot attach the meter to {device}"))?;
-        let arrived = Counters::new(&mut program, "arrived")?;
+        let arrived = program.take_map("arrived").context("no map `arrived`")?;
+        let arrived = PerCpuArray::try_from(arrived)?;
         Ok(Meter { arrived, _program: program })
     }
 
     /// What has arrived until now.
     pub fn read(&self) -> Result<Reading> {
-        let [packets, bytes, good] = self.arrived.read()?;
+        let mut sum = [0; 3];
+        for each in self.arrived.get(&0, 0)?.iter() {
+            for (total, part) in sum.iter_mut().zip(each) {
+                *total += part;
+            }
+        }
+        let [packets, bytes, good] = sum;
         Ok(Reading { at: Instant::now(), packets, bytes, good })
     }
 }

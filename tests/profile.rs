@@ -354,3 +354,18 @@ fn every_example_of_the_documentation_parses() {
         parse(block).unwrap_or_else(|error| panic!("{error}\n{block}"));
     }
 }
+
+/// What `docs/profiles/` offers can be used as it stands, but for names and addresses.
+#[test]
+fn the_example_profiles_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/profiles");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        profile::parse(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["cloud-virtio", "low-latency", "veth", "zero-copy-nic"]);
+}

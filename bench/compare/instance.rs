@@ -22,7 +22,7 @@ use crate::{
 const MANY_MACS: u32 = 10_000;
 /// Loads of half a second that it gets at most, in the first such cell of a direction and in others.
 const WARM_LOADS: u32 = 10;
-const LESS_LOADS: u32 = 2;
+const LESS_LOADS: u32 = 1;
 
 /// The mean length of a mix may be off by this share: losses are not spread evenly over sizes.
 const IMIX_OFF: f64 = 0.01;

@@ -395,6 +395,6 @@ fn search_options(quick: bool) -> SearchOptions {
         duration_sum: Duration::from_millis(if quick { 400 } else { 1000 }),
         exceed_ratio: 0.5,
         width: 0.02,
-        time_limit: Duration::from_secs(if quick { 6 } else { 12 }),
+        time_limit: Duration::from_secs(if quick { 6 } else { 10 }),
     }
 }

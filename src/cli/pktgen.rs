@@ -117,7 +117,8 @@ struct RigOptions {
     /// Cores to send from, a queue for each
     #[arg(long, value_name = "CORES", value_delimiter = ',', default_value = "0")]
     cores: Vec<usize>,
-    /// Cores of AF_XDP receivers when live frames are sent [default: those of --cores]
+    /// Cores of AF_XDP receivers beside live frames, whose senders leave no room on theirs [default:
+    /// the first that is not in --cores]
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     rx_cores: Vec<usize>,
     /// How devices are used

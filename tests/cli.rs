@@ -140,8 +140,10 @@ fn help_names_the_commands_of_this_release_and_no_others() {
         .take_while(|line| !line.is_empty())
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
-    let expected =
-        ["run", "check", "fdb", "neigh", "network", "endpoint", "peer", "port", "stats", "runtime"];
+    let expected = [
+        "run", "check", "fdb", "neigh", "network", "endpoint", "peer", "port", "stats", "runtime",
+        "pktgen",
+    ];
     assert_eq!(commands, expected);
     for command in expected {
         let (code, help, _) = run(&[command, "--help"]);
@@ -160,6 +162,14 @@ fn help_names_the_commands_of_this_release_and_no_others() {
         &["port", "list"],
         &["stats"],
         &["runtime"],
+        &["pktgen", "rate"],
+        &["pktgen", "burst"],
+        &["pktgen", "mrr"],
+        &["pktgen", "search"],
+        &["pktgen", "sizes"],
+        &["pktgen", "back-to-back"],
+        &["pktgen", "latency"],
+        &["pktgen", "soak"],
     ] {
         let (_, help, _) = run(&[leaf, &["--help"]].concat());
         assert!(help.contains(&format!("\n  overlane {}", leaf.join(" "))), "no example: {help}");

@@ -85,6 +85,9 @@ pub(super) enum Action {
     /// Counters by port, worker and drop reason
     #[command(after_help = "Examples:\n  overlane stats\n  overlane stats -j")]
     Stats,
+    /// How each worker spends its time
+    #[command(after_help = "Examples:\n  overlane runtime\n  overlane runtime -j")]
+    Runtime,
     /// Generate traffic and measure what comes back
     #[command(
         subcommand,
@@ -94,9 +97,6 @@ pub(super) enum Action {
                       docs/pktgen.md."
     )]
     Pktgen(Box<PktgenMode>),
-    /// How each worker spends its time
-    #[command(after_help = "Examples:\n  overlane runtime\n  overlane runtime -j")]
-    Runtime,
 }
 
 /// Words that pick rows, in iproute2's way.

@@ -156,25 +156,14 @@ impl Bench<'_> {
     fn search(&self, load: &mut Load, switch: &mut dyn Switch, seen: &mut Seen) -> Result<Search> {
         let pids: Vec<u32> = switch.processes().into_iter().map(Process::pid).collect();
         let start = Snapshot::take(&pids)?;
-        let found = load.search(self.options.quick)?;
-        let latency = match found.pdr_pps {
-            Some(pdr_pps) => load.latency(pdr_pps, self.options.quick)?,
-            None => Vec::new(),
-        };
+        let mut search = load.search(self.options.quick)?;
+        if let Some(pdr_pps) = search.pdr_pps {
+            search.latency = load.latency(pdr_pps, self.options.quick)?;
+        }
         let end = Snapshot::take(&pids)?;
         seen.threads = start.threads_until(&end);
         seen.cores = start.cores_until(&end);
-        Ok(Search {
-            ndr_pps: found.ndr_pps,
-            pdr_pps: found.pdr_pps,
-            noise_floor: found.noise_floor,
-            ndr_upper_pps: found.ndr_upper_pps,
-            pdr_upper_pps: found.pdr_upper_pps,
-            incomplete: found.incomplete,
-            notes: found.notes,
-            seconds: found.seconds,
-            latency,
-        })
+        Ok(search)
     }
 
     /// Frames that arrived with headers too many or too few show in their mean length.

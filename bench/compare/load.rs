@@ -30,6 +30,7 @@ use crate::{
     command::{interrupted, pause},
     netns::Namespace,
     options::Options,
+    round::Search,
     topology::{FIRST_LOCAL, FIRST_REMOTE, REMOTE_VTEP, Topology, UNDERLAY_MAC, VNI, VTEP, remote},
 };
 
@@ -77,27 +78,6 @@ pub struct Totals {
     pub received_bytes: u64,
     /// Frames at the meter that are none of ours.
     pub foreign: u64,
-}
-
-/// What a search found.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    /// The highest load without loss, frames a second.
-    pub ndr_pps: Option<f64>,
-    /// The highest load with at most 0.5 % lost.
-    pub pdr_pps: Option<f64>,
-    /// Loss at a tenth of the highest load.
-    pub noise_floor: f64,
-    /// The lowest load that lost more than nothing; `None`: even the highest lost nothing.
-    pub ndr_upper_pps: Option<f64>,
-    /// The lowest load that lost more than 0.5 %.
-    pub pdr_upper_pps: Option<f64>,
-    /// Goals that the search had no time to come close enough to, and why; empty: none.
-    pub incomplete: Vec<String>,
-    /// What the search has to say.
-    pub notes: Vec<String>,
-    /// Seconds that it took.
-    pub seconds: f64,
 }
 
 /// Generator and meter, ready to be used any number of times.
@@ -164,7 +144,7 @@ impl Load {
         self.rig.totals
     }
 
-    /// Searches NDR and PDR.
+    /// Searches NDR and PDR; latency is left for [`Load::latency`].
     pub fn search(&mut self, quick: bool) -> Result<Search> {
         let options = search_options(quick);
         let run = self.until_interrupted(|rig, watch| plan::search(&options, rig, watch))?;
@@ -186,6 +166,7 @@ impl Load {
             pdr_pps: run.report.pdr_pps,
             noise_floor: search.noise_floor,
             seconds: search.seconds,
+            latency: Vec::new(),
         })
     }
 

@@ -36,34 +36,48 @@ macro_rules! reasons {
 reasons! {
     /// Shorter than its headers.
     Truncated = "truncated",
-    /// On the underlay port, but not IPv4 UDP to our VTEP address and port.
+    /// On the underlay port, but not UDP to our VTEP address and port.
     NotVxlan = "not_vxlan",
-    /// An IPv4 header with options, or of a wrong version or length.
+    /// An outer IPv4 header with options, or an IP header of a wrong version or length.
     BadIpHeader = "bad_ip_header",
     /// A fragment of an outer packet.
     Fragment = "fragment",
     /// IP or UDP lengths that the packet does not keep.
     BadLength = "bad_length",
-    /// A wrong outer IP or UDP checksum. Where the underlay is a veth, its far end must finish
+    /// A wrong outer IP or UDP checksum, or none over IPv6 where it is wanted. Where the underlay is a veth, its far end must finish
     /// checksums: `ethtool -K DEV tx off`.
     BadChecksum = "bad_checksum",
     /// A VXLAN header without the I flag (RFC 7348, section 5).
     NoVniFlag = "no_vni_flag",
     /// A VNI that no network here has.
     UnknownVni = "unknown_vni",
+    /// Reserved bits of the VXLAN header that are set, in a network with `strict = true`.
+    ReservedBits = "reserved_bits",
     /// An outer source address that is no peer's.
     UnknownVtep = "unknown_vtep",
+    /// "Congestion experienced" outside, while the inner packet's ends cannot be told (RFC 6040,
+    /// section 4.2).
+    BadEcn = "bad_ecn",
     /// An inner frame shorter than an Ethernet header.
     InnerTruncated = "inner_truncated",
-    /// A source MAC with the group bit.
+    /// A source MAC with the group bit, or of zeros.
     GroupSource = "group_source",
     /// A frame from the gateway's own MAC.
     GatewaySource = "gateway_source",
+    /// ARP or neighbour discovery that gives the gateway's or load balancer's address another MAC.
+    SpoofedAddress = "spoofed_address",
+    /// To a MAC that no bridge forwards to: 01:80:c2:00:00:01 to 0f (IEEE 802.1Q, table 8-1).
+    LinkConstrained = "link_constrained",
     /// From the overlay, to the overlay.
     SplitHorizon = "split_horizon",
     /// To the port it came from.
     SamePort = "same_port",
-    /// Broadcast, multicast or unknown unicast that nobody else should get.
+    /// From an isolated port to an isolated port.
+    Isolated = "isolated",
+    /// Broadcast, multicast or unknown unicast beyond its port's `storm_pps`.
+    Storm = "storm",
+    /// Broadcast, multicast, unknown unicast or a question for an unknown address that nobody
+    /// else should get.
     NoFloodTarget = "no_flood_target",
     /// To an address of the switch's own, but nothing that it answers.
     NotAnswered = "not_answered",
@@ -71,7 +85,7 @@ reasons! {
     NoNextHop = "no_next_hop",
     /// Longer with its outer header than the underlay's MTU.
     TooBig = "too_big",
-    /// No free frame for a copy.
+    /// No free frame for a copy, or no room in it for the outer header.
     NoFrame = "no_frame",
     /// No room in the transmit ring.
     TransmitFull = "tx_full",
@@ -89,7 +103,7 @@ pub type Drops = [u64; Reason::ALL.len()];
 pub struct Tally {
     /// Frames taken from receive rings.
     pub received: u64,
-    /// Copies made for flooding.
+    /// Copies made for flooding, and messages about frames that are too big.
     pub made: u64,
     /// Frames completed.
     pub sent: u64,

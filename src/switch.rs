@@ -52,7 +52,7 @@ pub fn run(plan: Plan) -> Result<()> {
 
     let tick = Arc::new(Tick::default());
     // The control thread puts the address in before the first port.
-    let nowhere = std::net::Ipv4Addr::UNSPECIFIED;
+    let nowhere = std::net::Ipv4Addr::UNSPECIFIED.into();
     let tables = tables::Writer::new(Underlay { address: nowhere, port: plan.underlay.port });
     let workers = Workers::start(&plan, &tick, &tables)?;
     let mut control = Control::start(plan, Netlink::open()?, workers.handles(), tick, tables)?;

@@ -302,7 +302,7 @@ fn a_refusal_is_code_1_and_is_passed_on() {
     let socket = path.to_str().unwrap();
     let (code, stdout, stderr) = run(&["network", "inspect", "nonet", "--socket", socket]);
     assert_eq!((code, stdout.as_str()), (1, ""));
-    assert_eq!(stderr, "overlane: network nonet: there is none: see `overlane network list`\n");
+    assert_eq!(stderr, "overlane: no network nonet here; there is mynet\n");
 }
 
 #[test]

@@ -4,8 +4,12 @@
 
 #[path = "datapath/answers.rs"]
 mod answers;
+#[path = "datapath/congestion.rs"]
+mod congestion;
 #[path = "datapath/forwarding.rs"]
 mod forwarding;
+#[path = "fuzz/harness/mod.rs"]
+mod fuzz;
 #[path = "datapath/learning.rs"]
 mod learning;
 #[path = "datapath/node.rs"]
@@ -20,5 +24,11 @@ mod ports;
 mod receive;
 #[path = "datapath/robustness.rs"]
 mod robustness;
+#[path = "datapath/rules.rs"]
+mod rules;
 #[path = "datapath/table.rs"]
 mod table;
+#[path = "datapath/too_big.rs"]
+mod too_big;
+#[path = "datapath/underlay6.rs"]
+mod underlay6;

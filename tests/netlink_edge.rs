@@ -2,8 +2,11 @@
 //!
 //! Needs root and iproute2; without root each test says that it was skipped.
 
+#[path = "netlink_edge/ipv6.rs"]
+mod ipv6;
+
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     process::{self, Command},
     time::{Duration, Instant},
@@ -11,7 +14,7 @@ use std::{
 
 use overlane::{
     af_xdp::offload,
-    control::netlink::{Change, EndpointVeth, Events, Netlink, Refusal, namespace, watch},
+    control::netlink::{self, Change, EndpointVeth, Events, Netlink, Refusal, namespace, watch},
     wire::Mac,
 };
 
@@ -76,9 +79,15 @@ fn endpoint(app: &Namespace) -> EndpointVeth {
         mac: Mac::from_ipv4(APP),
         address: APP,
         prefix: 24,
+        address6: None,
         mtu: 1450,
         default_via: Some(GATEWAY),
+        default_via6: None,
     }
+}
+
+fn ip_address(text: &str) -> IpAddr {
+    text.parse().unwrap()
 }
 
 /// Waits at most five seconds for a change that `wanted` accepts.
@@ -127,10 +136,10 @@ fn an_endpoint_is_made_as_asked() {
         let mut netlink = Netlink::open().unwrap();
         let link = netlink.link_by_name("eth0").unwrap().unwrap();
         assert_eq!((link.mac, link.mtu, link.running), (Mac::from_ipv4(APP), 1450, true));
-        assert_eq!(netlink.ipv4_addresses(link.index).unwrap(), [(APP, 24)]);
+        assert_eq!(netlink.addresses(link.index).unwrap(), [(APP.into(), 24)]);
         assert!(netlink.link_by_name("lo").unwrap().unwrap().up);
-        let far = netlink.route_to(Ipv4Addr::new(8, 8, 8, 8), APP).unwrap();
-        assert_eq!((far.oif, far.gateway), (link.index, Some(GATEWAY)));
+        let far = netlink.route_to(ip_address("8.8.8.8"), APP.into()).unwrap();
+        assert_eq!((far.oif, far.gateway), (link.index, Some(GATEWAY.into())));
         assert_eq!(offload::channels("eth0").unwrap().rx, 2);
     });
     let features = Command::new("ip")
@@ -222,36 +231,28 @@ fn neighbours_are_resolved_and_changes_are_told() {
         node.ip("addr add 10.0.1.1/24 dev ovl-app1");
         assert!(wait_for(&mut events, |change| *change == Change::Address { index }));
 
-        assert_eq!(netlink.neighbour(index, APP).unwrap(), None);
-        netlink.ask_neighbour(index, APP).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let row = loop {
-            let resolved = |change: &Change| *change == Change::Neighbour { index, address: APP };
-            assert!(wait_for(&mut events, resolved) && Instant::now() < deadline);
-            let row = netlink.neighbour(index, APP).unwrap().unwrap();
-            if row.usable {
-                break row;
-            }
-        };
+        let app = APP.into();
+        assert_eq!(netlink.neighbour(index, app).unwrap(), None);
+        let row = resolved(&mut netlink, &mut events, index, app);
         assert_eq!((row.mac, row.fresh), (Some(Mac::from_ipv4(APP)), true));
         assert!(netlink.neighbours(index).unwrap().contains(&row));
         let loopback = netlink.link_by_name("lo").unwrap().unwrap().index;
         assert_eq!(netlink.neighbours(loopback).unwrap(), []);
 
         // Asking again changes nothing of a good row.
-        netlink.ask_neighbour(index, APP).unwrap();
-        assert_eq!(netlink.neighbour(index, APP).unwrap(), Some(row));
+        netlink.ask_neighbour(index, app).unwrap();
+        assert_eq!(netlink.neighbour(index, app).unwrap(), Some(row));
 
         // A row set by hand stays as it was set.
         node.ip("neigh add 10.0.1.77 lladdr 02:00:00:00:00:77 dev ovl-app1 nud permanent");
-        let by_hand = Ipv4Addr::new(10, 0, 1, 77);
+        let by_hand = ip_address("10.0.1.77");
         let before = netlink.neighbour(index, by_hand).unwrap().unwrap();
         assert!(before.fresh);
         netlink.ask_neighbour(index, by_hand).unwrap();
         assert_eq!(netlink.neighbour(index, by_hand).unwrap(), Some(before));
 
         // Nobody answers for this one: no MAC, and not permanent.
-        let nobody = Ipv4Addr::new(10, 0, 1, 99);
+        let nobody = ip_address("10.0.1.99");
         netlink.ask_neighbour(index, nobody).unwrap();
         let row = netlink.neighbour(index, nobody).unwrap().unwrap();
         assert_eq!((row.mac, row.usable, row.state & 0x80), (None, false, 0));
@@ -261,6 +262,25 @@ fn neighbours_are_resolved_and_changes_are_told() {
         assert!(wait_for(&mut events, |change| *change == gone));
         assert_eq!(netlink.link_by_index(index).unwrap(), None);
     });
+}
+
+/// Asks for a neighbour and waits for its row.
+fn resolved(
+    netlink: &mut Netlink,
+    events: &mut Events,
+    index: u32,
+    address: IpAddr,
+) -> netlink::Neighbour {
+    netlink.ask_neighbour(index, address).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let told = |change: &Change| *change == Change::Neighbour { index, address };
+        assert!(wait_for(events, told) && Instant::now() < deadline);
+        let row = netlink.neighbour(index, address).unwrap().unwrap();
+        if row.usable {
+            return row;
+        }
+    }
 }
 
 #[test]
@@ -275,10 +295,11 @@ fn a_stale_neighbour_keeps_its_mac_when_asked_for() {
         let index = netlink.create_endpoint(&spec).unwrap();
         node.ip("addr add 10.0.1.1/24 dev ovl-app1");
         node.ip("neigh add 10.0.1.3 lladdr 02:42:0a:00:01:03 dev ovl-app1 nud stale");
-        let before = netlink.neighbour(index, APP).unwrap().unwrap();
+        let app = APP.into();
+        let before = netlink.neighbour(index, app).unwrap().unwrap();
         assert!(before.usable && !before.fresh);
-        netlink.ask_neighbour(index, APP).unwrap();
-        let after = netlink.neighbour(index, APP).unwrap().unwrap();
+        netlink.ask_neighbour(index, app).unwrap();
+        let after = netlink.neighbour(index, app).unwrap().unwrap();
         assert_eq!((after.mac, after.usable), (before.mac, true));
         assert_eq!(after.state, 0x08, "NUD_DELAY: it will be probed");
     });
@@ -290,8 +311,8 @@ fn routes_say_the_next_hop_or_why_there_is_none() {
         return;
     }
     let node = Namespace::new("node-f");
-    let own = Ipv4Addr::new(172, 19, 177, 14);
-    let hop = Ipv4Addr::new(172, 19, 176, 1);
+    let own = ip_address("172.19.177.14");
+    let hop = ip_address("172.19.176.1");
     node.ip("link add under type veth peer name far");
     node.ip("link set far up");
     node.ip("addr add 172.19.177.14/20 dev under");
@@ -300,12 +321,12 @@ fn routes_say_the_next_hop_or_why_there_is_none() {
         let mut events = watch().unwrap();
         let mut netlink = Netlink::open().unwrap();
         let index = netlink.link_by_name("under").unwrap().unwrap().index;
-        assert_eq!(netlink.ipv4_addresses(index).unwrap(), [(own, 20)]);
+        assert_eq!(netlink.addresses(index).unwrap(), [(own, 20)]);
 
-        let near = netlink.route_to(Ipv4Addr::new(172, 19, 180, 1), own).unwrap();
+        let near = netlink.route_to(ip_address("172.19.180.1"), own).unwrap();
         assert_eq!((near.oif, near.gateway, near.mtu), (index, None, None));
 
-        let far = Ipv4Addr::new(172, 20, 188, 123);
+        let far = ip_address("172.20.188.123");
         let error = netlink.route_to(far, own).unwrap_err();
         assert_eq!(Refusal::errno_of(&error), Some(libc::ENETUNREACH), "{error:#}");
         assert!(format!("{error:#}").contains("`ip route add`"), "{error:#}");
@@ -322,14 +343,14 @@ fn routes_say_the_next_hop_or_why_there_is_none() {
         node.ip("rule del to 172.20.0.0/16 prohibit");
 
         node.ip("route add unreachable 172.21.0.0/16");
-        let error = netlink.route_to(Ipv4Addr::new(172, 21, 0, 1), own).unwrap_err();
+        let error = netlink.route_to(ip_address("172.21.0.1"), own).unwrap_err();
         assert_eq!(Refusal::errno_of(&error), Some(libc::EHOSTUNREACH), "{error:#}");
 
         node.ip("route add blackhole 172.22.0.0/16");
-        let error = netlink.route_to(Ipv4Addr::new(172, 22, 0, 1), own).unwrap_err();
+        let error = netlink.route_to(ip_address("172.22.0.1"), own).unwrap_err();
         assert!(format!("{error:#}").contains("`blackhole`"), "{error:#}");
 
-        let error = netlink.route_to(far, Ipv4Addr::new(198, 51, 100, 1)).unwrap_err();
+        let error = netlink.route_to(far, ip_address("198.51.100.1")).unwrap_err();
         assert!(format!("{error:#}").contains("no address of this host"), "{error:#}");
         let error = netlink.route_to(own, own).unwrap_err();
         assert!(format!("{error:#}").contains("this host itself"), "{error:#}");

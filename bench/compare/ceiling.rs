@@ -20,8 +20,8 @@ use overlane::{
     cpu,
     profile::{HugePages, Mode, RingSizes},
     wire::{
-        Mac, Vni, ethernet,
-        template::{OUTER_LEN, OuterTemplate},
+        Mac, Vni, ethernet, flow,
+        template::{OUTER_LEN, OuterRules, OuterTemplate},
     },
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -158,7 +158,8 @@ fn packet(mac: Mac, direction: Direction) -> Result<Vec<u8>> {
     }
     let vni = Vni::new(VNI).context("not a VNI")?;
     let next_hop = Mac::from_ipv4(REMOTE_VTEP);
-    OuterTemplate::new(next_hop, mac, VTEP, REMOTE_VTEP, 4789).write(outer, LONGEST, vni, 50_000);
+    let fields = OuterRules::default().fields(&flow::inner(inner), LONGEST, vni);
+    OuterTemplate::ipv4(next_hop, mac, VTEP, REMOTE_VTEP, 4789).write_ipv4(outer, &fields);
     Ok(bytes.split_off(64 - OUTER_LEN))
 }
 

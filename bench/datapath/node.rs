@@ -12,7 +12,8 @@ use overlane::{
     port::replay::{Meter, ReplayPort, Script},
     profile::{HugePages, Idle},
     tables::{
-        Bridge, BridgeIx, Endpoint, FdbKey, PortIx, Row, UNDERLAY, Underlay, Vtep, VtepIx, Writer,
+        Bridge, BridgeIx, Endpoint, FdbKey, Gateway, PortIx, Row, UNDERLAY, Underlay, Vtep, VtepIx,
+        Writer,
     },
     wire::{Mac, Vni, template::OuterTemplate, vxlan},
 };
@@ -75,7 +76,8 @@ impl Node {
         };
         for (port, bridge, queue) in [(UNDERLAY, None, underlay), (ACCESS, Some(BRIDGE), access)] {
             let counters = Arc::new(PortCounters::default());
-            let handover = PortHandover { port, bridge, queues: vec![queue], counters };
+            let handover =
+                PortHandover { port, bridge, queues: vec![queue], counters, storm: None };
             let told = mailbox.tell(ToWorker::Attach(handover));
             ensure!(told.is_ok(), "the worker's mailbox is full");
         }
@@ -121,7 +123,7 @@ pub fn check_frames(direction: Direction, rows: usize) -> Result<()> {
 }
 
 fn tables(direction: Direction, rows: usize) -> Writer {
-    let mut tables = Writer::new(Underlay { address: frames::US, port: vxlan::PORT });
+    let mut tables = Writer::new(Underlay { address: frames::US.into(), port: vxlan::PORT });
     tables.publish(vec![bridge()], (0..VTEPS).map(|n| vtep(frames::vtep(n))).collect());
     for mac in (0..rows as u64).map(mac) {
         let to = match direction {
@@ -135,18 +137,14 @@ fn tables(direction: Direction, rows: usize) -> Writer {
 }
 
 fn bridge() -> Bridge {
-    Bridge {
-        vni: Vni::new(frames::VNI).expect("a VNI of 24 bits"),
-        flood_from_local: Box::default(),
-        flood_from_overlay: Box::default(),
-        gateway: Some(Mac([0x02, 0x42, 10, 0, 1, 1])),
-        answers_unicast_arp: true,
-        learning: false,
-    }
+    let ipv4 = Ipv4Addr::new(10, 0, 1, 1);
+    let gateway = Gateway { mac: Mac::from_ipv4(ipv4), ipv4, ipv6: None };
+    let vni = Vni::new(frames::VNI).expect("a VNI of 24 bits");
+    Bridge { gateway: Some(gateway), ..Bridge::new(vni) }
 }
 
 fn vtep(address: Ipv4Addr) -> Vtep {
     let (to, from) = (frames::NEXT_HOP, frames::OUR_MAC);
-    let template = OuterTemplate::new(to, from, frames::US, address, vxlan::PORT);
-    Vtep { address, template: Some(template), most_inner: 1464 }
+    let template = OuterTemplate::ipv4(to, from, frames::US, address, vxlan::PORT);
+    Vtep { address: address.into(), template: Some(template), most_inner: 1464 }
 }

@@ -1,7 +1,7 @@
 //! How long it takes until a reader uses a VTEP's new record, for all of the 100 000 MACs behind it.
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -104,8 +104,8 @@ fn vtep(number: u32) -> Vtep {
     let address = Ipv4Addr::from(number);
     let (to, from) = (Mac([0x02, 9, 9, 9, 9, 9]), Mac([0x02, 8, 8, 8, 8, 8]));
     let us = Ipv4Addr::new(172, 19, 177, 14);
-    let template = OuterTemplate::new(to, from, us, address, vxlan::PORT);
-    Vtep { address, template: Some(template), most_inner: 1464 }
+    let template = OuterTemplate::ipv4(to, from, us, address, vxlan::PORT);
+    Vtep { address: address.into(), template: Some(template), most_inner: 1464 }
 }
 
 /// As a worker does: a burst of look-ups, then each row's VTEP.
@@ -123,7 +123,8 @@ fn use_vteps(core: usize, mut reader: Reader, shared: &Shared) {
         for to in found {
             let Some(Endpoint::Remote(vtep)) = to.endpoint() else { panic!("a row is missing") };
             let Some(vtep) = view.vtep(vtep) else { panic!("a VTEP is missing") };
-            let number = u64::from(vtep.address.to_bits());
+            let IpAddr::V4(address) = vtep.address else { panic!("an IPv6 VTEP") };
+            let number = u64::from(address.to_bits());
             if number != used {
                 used = number;
                 shared.since.store(cpu::cycles(), Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! The XDP programs: loaded from the objects that `build.rs` made, configured, and attached by
 //! bpf_link, so that they go when this process goes.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, os::fd::AsRawFd};
+use std::{collections::BTreeSet, net::IpAddr, os::fd::AsRawFd};
 
 use anyhow::{Context, Result, anyhow};
 use aya::{
@@ -19,7 +19,7 @@ static ACCESS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/access.
 /// Why the underlay's program passed a packet to the kernel, in the order of `enum left` in
 /// `underlay.bpf.c`.
 pub const LEFT_REASONS: [&str; 8] = [
-    "not_ipv4",
+    "not_ip",
     "ip_options",
     "fragment",
     "not_udp",
@@ -87,8 +87,8 @@ pub struct UnderlayProgram {
 }
 
 impl UnderlayProgram {
-    /// Loads it for a VTEP address and UDP port, and attaches it. It passes everything to the
-    /// kernel until it is given VNIs and sockets.
+    /// Loads it for a VTEP address, IPv4 or IPv6, and a UDP port, and attaches it. It passes
+    /// everything to the kernel until it is given VNIs and sockets.
     ///
     /// # Errors
     /// When the kernel refuses the program, or the interface has one already (EBUSY; found
@@ -96,16 +96,10 @@ impl UnderlayProgram {
     pub fn attach(
         interface_index: u32,
         mode: Mode,
-        address: Ipv4Addr,
+        address: IpAddr,
         port: u16,
     ) -> Result<UnderlayProgram> {
-        // Both as they stand in a packet.
-        let (vtep_address, vxlan_port) = (u32::from_ne_bytes(address.octets()), port.to_be());
-        let mut ebpf = EbpfLoader::new()
-            .override_global("vtep_address", &vtep_address, true)
-            .override_global("vxlan_port", &vxlan_port, true)
-            .load(UNDERLAY)
-            .context(LOAD_HINT)?;
+        let mut ebpf = load_underlay(address, port)?;
         let vnis = ebpf.take_map("vnis").context("the program has no map `vnis`")?;
         let left =
             ebpf.take_map("left_to_kernel").context("the program has no map `left_to_kernel`")?;
@@ -150,6 +144,31 @@ impl UnderlayProgram {
         }
         Ok(counts)
     }
+}
+
+fn load_underlay(address: IpAddr, port: u16) -> Result<Ebpf> {
+    // Address and port as they stand in a packet.
+    let (vtep_address, vxlan_port) = (in_packet(address), port.to_be());
+    EbpfLoader::new()
+        .override_global("vtep_is_ipv6", &u32::from(address.is_ipv6()), true)
+        .override_global("vtep_address", &vtep_address, true)
+        .override_global("vxlan_port", &vxlan_port, true)
+        .load(UNDERLAY)
+        .context(LOAD_HINT)
+}
+
+/// The words of an address as the program compares them; IPv4 has one.
+fn in_packet(address: IpAddr) -> [u32; 4] {
+    let mut bytes = [0; 16];
+    match address {
+        IpAddr::V4(address) => bytes[..4].copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => bytes = address.octets(),
+    }
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_ne_bytes(*bytes);
+    }
+    words
 }
 
 const LOAD_HINT: &str = "cannot load an XDP program (CAP_BPF and CAP_NET_ADMIN are needed)";
@@ -225,3 +244,6 @@ fn readable(error: ProgramError) -> anyhow::Error {
         other => anyhow::Error::new(other).context("cannot attach an XDP program"),
     }
 }
+
+#[cfg(test)]
+mod tests;

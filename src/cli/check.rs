@@ -8,7 +8,10 @@ use super::table::{
     Column::{Left, Right},
     Table,
 };
-use crate::profile::{Memory, NetworkPlan, Place, Plan};
+use crate::{
+    profile::{Memory, NetworkPlan, Place, Plan},
+    wire::Family,
+};
 
 /// What `check` prints for a profile that is right.
 pub(super) fn summary(plan: &Plan, file: &Path, json: bool) -> anyhow::Result<String> {
@@ -26,10 +29,18 @@ fn here_and_remote(networks: &[NetworkPlan]) -> (usize, usize) {
     (here.len(), remote.len())
 }
 
+/// How many, and how many subnets if those are more: each has a plan of its own.
+fn networks(plan: &Plan) -> String {
+    let subnets = plan.networks.len();
+    let count = plan.networks.chunk_by(|a, b| a.name == b.name).count();
+    if count == subnets { count.to_string() } else { format!("{count} ({subnets} subnets)") }
+}
+
 fn text(plan: &Plan) -> String {
     let (here, remote) = here_and_remote(&plan.networks);
     let vtep = match plan.underlay.address {
         Some(address) => format!("VTEP {address}"),
+        None if plan.underlay.family == Family::V6 => "VTEP is its only IPv6 address".into(),
         None => "VTEP is its first IPv4 address".into(),
     };
     let cores: Vec<String> = plan.tuning.workers.iter().map(usize::to_string).collect();
@@ -42,7 +53,7 @@ fn text(plan: &Plan) -> String {
             format!("{}, {vtep}, UDP port {}", plan.underlay.interface, plan.underlay.port),
         ),
         ("peers", plan.peers.len().to_string()),
-        ("networks", plan.networks.len().to_string()),
+        ("networks", networks(plan)),
         ("endpoints", format!("{} ({here} here, {remote} behind peers)", here + remote)),
         ("cores", format!("workers {}, control {}", cores.join(" "), plan.tuning.control)),
     ] {
@@ -94,7 +105,8 @@ fn object(plan: &Plan) -> Value {
                 "name": network.name,
                 "id": network.id,
                 "vni": network.vni.number(),
-                "subnet": format!("{}/{}", network.subnet.network, network.subnet.prefix),
+                "subnet": network.subnet.to_string(),
+                "subnet6": network.subnet6.map(|subnet| subnet.to_string()),
                 "endpoints": here + remote,
                 "endpoints_here": here,
             })
@@ -107,6 +119,7 @@ fn object(plan: &Plan) -> Value {
         "socket": plan.socket,
         "underlay": {
             "interface": plan.underlay.interface,
+            "family": plan.underlay.family.to_string(),
             "address": plan.underlay.address,
             "port": plan.underlay.port,
         },

@@ -97,6 +97,7 @@ fn workers(rows: &[WorkerStats]) -> String {
 fn networks(rows: &[NetworkStats]) -> String {
     let mut table = Table::new([
         Left("NETWORK"),
+        Right("VNI"),
         Right("LEARNED"),
         Right("LIMIT"),
         Right("MOVES"),
@@ -108,6 +109,7 @@ fn networks(rows: &[NetworkStats]) -> String {
     for row in rows {
         table.row([
             row.name.clone(),
+            row.vni.to_string(),
             row.learned.to_string(),
             row.learn_limit.to_string(),
             row.moves.to_string(),

@@ -32,13 +32,22 @@ pub(super) fn networks(rows: &Vec<NetworkRow>) -> String {
             row.driver.clone(),
             row.scope.clone(),
             row.vni.to_string(),
-            row.subnet.clone(),
-            cell(&row.gateway),
+            with_ipv6(&row.subnet, &row.subnet6),
+            with_ipv6(row.gateway.as_deref().unwrap_or_default(), &row.gateway6),
             row.mtu.to_string(),
             row.flood.clone(),
         ]);
     }
     table.text()
+}
+
+/// A cell of both IP versions: `10.0.1.0/24,fd00:1::/64`.
+fn with_ipv6(ipv4: &str, ipv6: &Option<String>) -> String {
+    match ipv6 {
+        Some(ipv6) if ipv4.is_empty() => ipv6.clone(),
+        Some(ipv6) => format!("{ipv4},{ipv6}"),
+        None => ipv4.to_owned(),
+    }
 }
 
 pub(super) fn endpoints(rows: &Vec<EndpointRow>) -> String {
@@ -48,7 +57,7 @@ pub(super) fn endpoints(rows: &Vec<EndpointRow>) -> String {
         table.row([
             row.name.clone(),
             row.network.clone(),
-            cell(&row.address),
+            with_ipv6(row.address.as_deref().unwrap_or_default(), &row.address6),
             row.mac.clone(),
             row.node.clone(),
             cell(&row.vtep),

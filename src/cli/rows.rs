@@ -39,16 +39,13 @@ impl Filter {
     }
 }
 
-/// `MAC dev DEV [dst IP] [vni N] [FLAG...] [master NETWORK] [STATE]`, a line each.
+/// `MAC dev DEV [dst IP vni N] [FLAG...] [master NETWORK] [STATE]`, a line each.
 pub(super) fn fdb(rows: &Vec<FdbRow>) -> String {
     let mut text = String::new();
     for row in rows {
         let _ = write!(text, "{} dev {}", row.mac, row.ifname);
         if let Some(dst) = &row.dst {
-            let _ = write!(text, " dst {dst}");
-        }
-        if let Some(vni) = row.vni {
-            let _ = write!(text, " vni {vni}");
+            let _ = write!(text, " dst {dst} vni {}", row.vni);
         }
         for flag in &row.flags {
             let _ = write!(text, " {flag}");

@@ -7,13 +7,12 @@ use anyhow::{Context, Result, bail};
 use crate::{
     af_xdp::owner,
     control::netlink::{EndpointVeth, Netlink},
-    profile::{EndpointPlan, NetworkPlan, Place},
+    profile::{self, EndpointPlan, NetworkPlan, Place},
 };
 
-/// The name of a container's veth end here: `ovl` and the first digits of the endpoint's id,
-/// so that a restart finds what a killed instance has left.
+/// The name of a container's veth end here.
 pub fn host_device(endpoint: &EndpointPlan) -> String {
-    format!("ovl{}", endpoint.id.chars().take(10).collect::<String>())
+    profile::host_device(&endpoint.id)
 }
 
 /// The device of a local endpoint's port.
@@ -49,8 +48,10 @@ pub fn make_device(
         mac: endpoint.mac,
         address,
         prefix: network.subnet.prefix,
+        address6: endpoint.address6.zip(network.subnet6.map(|subnet| subnet.prefix)),
         mtu: u32::from(mtu),
         default_via: network.gateway.filter(|_| *default_route),
+        default_via6: endpoint.address6.and(network.gateway6).filter(|_| *default_route),
     };
     let what = || format!("endpoint {} of network {}", endpoint.name, network.name);
     remove_leftover(netlink, &spec.host_name).with_context(what)?;

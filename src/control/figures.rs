@@ -72,8 +72,17 @@ impl Control {
         let row = |(network, bridge): (&Network, BridgeIx)| {
             let Counts { learned, moves, moves_damped, refused, evicted, aged } =
                 self.learning.counts(bridge);
-            let (name, learn_limit) = (network.plan.name.clone(), network.plan.learn_limit);
-            NetworkStats { name, learned, learn_limit, moves, moves_damped, refused, evicted, aged }
+            NetworkStats {
+                name: network.plan.name.clone(),
+                vni: network.plan.vni.number(),
+                learned,
+                learn_limit: network.plan.learn_limit,
+                moves,
+                moves_damped,
+                refused,
+                evicted,
+                aged,
+            }
         };
         networks.map(row).collect()
     }

@@ -7,12 +7,14 @@
 mod endpoints;
 mod figures;
 mod fill;
+mod inspect;
 mod next_hop;
 mod ports;
 mod returning;
 mod rows;
 mod start;
 mod truth;
+mod underlay;
 mod workers;
 
 pub mod learning;
@@ -183,10 +185,14 @@ impl Control {
             |port: &&mut PortRecord| port.index == index && port.state != PortState::Gone;
         let Some(port) = self.ports.iter_mut().find(attached) else { return };
         let Ok(Some(link)) = self.netlink.link_by_index(index) else { return };
-        let state = if link.up { PortState::Up } else { PortState::Down };
+        let state = PortState::of(&link);
         if port.state != state {
-            let word = if link.up { "up" } else { "down" };
-            tracing::warn!("port {}: {} is {word}", port.name, port.device);
+            let news = match (link.up, link.running) {
+                (false, _) => "is down",
+                (true, false) => "has no carrier: its cable or its far end is out",
+                (true, true) => "is up",
+            };
+            tracing::warn!("port {}: {} {news}", port.name, port.device);
             port.state = state;
         }
     }
@@ -196,7 +202,7 @@ impl Control {
     fn look_up_hops(&mut self) {
         let mut changed = Vec::new();
         if let Ok(Some(link)) = self.netlink.link_by_name(&self.plan.underlay.interface) {
-            let link = UnderlayLink { index: link.index, mac: link.mac, mtu: link.mtu };
+            let link = UnderlayLink::new(&link, self.plan.underlay.family);
             if self.hops.set_link(link) {
                 changed.extend((0..self.hops.each().len() as u16).map(VtepIx));
             }

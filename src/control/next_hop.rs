@@ -5,20 +5,17 @@
 
 use std::{
     collections::HashMap,
-    net::Ipv4Addr,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{
-    control::netlink::Netlink,
-    profile::PeerPlan,
+    control::netlink::{Link, Netlink, Route},
+    profile::Plan,
     tables::{Underlay, Vtep, VtepIx},
-    wire::{
-        Mac,
-        template::{OUTER_LEN, OuterTemplate},
-    },
+    wire::{Family, Mac, ethernet, template::OuterTemplate},
 };
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -30,8 +27,24 @@ pub struct UnderlayLink {
     pub index: u32,
     /// Its MAC.
     pub mac: Mac,
-    /// Its MTU.
+    /// Its MTU for packets of the underlay's IP version, in bytes.
     pub mtu: u32,
+}
+
+impl UnderlayLink {
+    /// As `link` is now, for an underlay of `family`.
+    pub fn new(link: &Link, family: Family) -> UnderlayLink {
+        UnderlayLink { index: link.index, mac: link.mac, mtu: link.mtu_of(family) }
+    }
+}
+
+/// The network whose containers send the longest packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Widest {
+    /// Its name.
+    pub network: String,
+    /// Its MTU, in bytes.
+    pub mtu: u16,
 }
 
 /// The way to one VTEP.
@@ -40,12 +53,14 @@ pub struct NextHop {
     /// The peer's name.
     pub peer: String,
     /// The VTEP.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The gateway, or the VTEP itself when it is on the link.
-    pub via: Option<Ipv4Addr>,
+    pub via: Option<IpAddr>,
     /// The next hop's MAC.
     pub mac: Option<Mac>,
-    /// Why there is none.
+    /// The route's own MTU, if it has one.
+    pub mtu: Option<u32>,
+    /// Why there is no MAC.
     pub reason: Option<String>,
     unknown_since: Instant,
     /// What the log was told last.
@@ -56,24 +71,29 @@ pub struct NextHop {
 #[derive(Debug)]
 pub struct NextHops {
     hops: Vec<NextHop>,
+    /// The underlay interface's name.
+    interface: String,
     link: UnderlayLink,
+    widest: Option<Widest>,
     /// When the kernel was last asked for a next hop.
-    asked: HashMap<Ipv4Addr, Instant>,
+    asked: HashMap<IpAddr, Instant>,
 }
 
 impl NextHops {
     /// Nothing is known yet.
-    pub fn new(peers: &[PeerPlan], link: UnderlayLink) -> NextHops {
-        let hops = peers.iter().map(|peer| NextHop {
+    pub fn new(plan: &Plan, link: UnderlayLink, widest: Option<Widest>) -> NextHops {
+        let hops = plan.peers.iter().map(|peer| NextHop {
             peer: peer.name.clone(),
             address: peer.address,
             via: None,
             mac: None,
+            mtu: None,
             reason: Some("not looked up yet".into()),
             unknown_since: Instant::now(),
             told: String::new(),
         });
-        NextHops { hops: hops.collect(), link, asked: HashMap::new() }
+        let interface = plan.underlay.interface.clone();
+        NextHops { hops: hops.collect(), interface, link, widest, asked: HashMap::new() }
     }
 
     /// The ways, in the order of the peers.
@@ -84,13 +104,6 @@ impl NextHops {
     /// Whether every way is known.
     pub fn are_known(&self) -> bool {
         self.hops.iter().all(|hop| hop.mac.is_some())
-    }
-
-    /// The longest inner frame that fits the underlay's MTU: what an IP packet of that MTU
-    /// has beside its outer IP, UDP and VXLAN headers.
-    pub fn most_inner(&self) -> u16 {
-        let outer_ip_and_up = OUTER_LEN as u32 - 14;
-        self.link.mtu.saturating_sub(outer_ip_and_up).min(u32::from(u16::MAX)) as u16
     }
 
     /// The underlay's interface as it was last seen.
@@ -106,38 +119,39 @@ impl NextHops {
     /// Looks everything up again: which ways differ from before.
     ///
     /// # Errors
-    /// When the neighbour table cannot be read.
+    /// When the neighbour or the address table cannot be read.
     pub fn look_up(&mut self, netlink: &mut Netlink, underlay: Underlay) -> Result<Vec<VtepIx>> {
+        let trouble = netlink.own_address_trouble(underlay.address)?;
+        let trouble =
+            trouble.map(|trouble| no_own_address(underlay.address, trouble, &self.interface));
         let rows = netlink.neighbours(self.link.index)?;
         let neighbours: HashMap<_, _> = rows.iter().map(|row| (row.address, row)).collect();
         let mut changed = Vec::new();
         for (hop, ix) in self.hops.iter_mut().zip((0..).map(VtepIx)) {
-            let (via, reason) = match netlink.route_to(hop.address, underlay.address) {
-                Ok(route) if route.oif == self.link.index => {
-                    (Some(route.gateway.unwrap_or(hop.address)), None)
-                }
+            let way = match &trouble {
+                Some(trouble) => Err(anyhow!(trouble.clone())),
+                None => way_to(netlink, hop.address, underlay.address, self.link.index),
+            };
+            let found = match way {
                 Ok(route) => {
-                    let other = netlink.link_by_index(route.oif).ok().flatten();
-                    let other = other.map_or_else(|| route.oif.to_string(), |link| link.name);
-                    let reason = format!("the route leaves by {other}, not by the underlay");
-                    (None, Some(reason))
+                    let via = route.gateway.unwrap_or(hop.address);
+                    let row = neighbours.get(&via);
+                    if row.is_none() {
+                        // The kernel knows nothing of it, so that no question is under way.
+                        self.asked.remove(&via);
+                    }
+                    if !row.is_some_and(|row| row.fresh) {
+                        ask(&mut self.asked, netlink, self.link.index, via);
+                    }
+                    let mac = row.filter(|row| row.usable).and_then(|row| row.mac);
+                    Found { via: Some(via), mac, mtu: route.mtu, reason: unanswered(mac, via) }
                 }
-                Err(error) => (None, Some(format!("no route: {error:#}"))),
+                Err(error) => Found { reason: Some(format!("{error:#}")), ..Found::default() },
             };
-            let row = via.and_then(|via| neighbours.get(&via));
-            let mac = row.filter(|row| row.usable).and_then(|row| row.mac);
-            if let Some(via) = via
-                && !row.is_some_and(|row| row.fresh)
-            {
-                ask(&mut self.asked, netlink, self.link.index, via);
-            }
-            let reason = match (mac, via) {
-                (None, Some(via)) => Some(format!("no answer from {via} yet (ARP)")),
-                _ => reason,
-            };
-            if hop.update(via, mac, reason) {
+            if hop.update(found) {
                 changed.push(ix);
             }
+            hop.tell(self.link.mtu, self.widest.as_ref());
         }
         Ok(changed)
     }
@@ -153,46 +167,228 @@ impl NextHops {
     }
 
     fn record(&self, hop: &NextHop, Underlay { address, port }: Underlay) -> Vtep {
-        let template =
-            hop.mac.map(|mac| OuterTemplate::new(mac, self.link.mac, address, hop.address, port));
-        Vtep { address: hop.address, template, most_inner: self.most_inner() }
+        let ours = self.link.mac;
+        let template = hop.mac.and_then(|mac| match (address, hop.address) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                Some(OuterTemplate::ipv4(mac, ours, from, to, port))
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                Some(OuterTemplate::ipv6(mac, ours, from, to, port))
+            }
+            _ => None, // the profile has refused it
+        });
+        Vtep {
+            address: hop.address,
+            template,
+            most_inner: most_inner(hop.mtu_over(self.link.mtu), Family::of(hop.address)),
+        }
     }
+}
+
+/// The longest inner frame, in bytes, of an IP packet of `mtu` bytes: what it has beside its
+/// outer IP, UDP and VXLAN headers.
+fn most_inner(mtu: u32, family: Family) -> u16 {
+    let outer_ip_and_up = (family.outer_len() - ethernet::LEN) as u32;
+    mtu.saturating_sub(outer_ip_and_up).min(u32::from(u16::MAX)) as u16
+}
+
+/// A route that leaves by the underlay.
+fn way_to(netlink: &mut Netlink, dst: IpAddr, src: IpAddr, underlay: u32) -> Result<Route> {
+    let route = netlink.route_from_own(dst, src).context("no route")?;
+    if route.oif != underlay {
+        let other = netlink.link_by_index(route.oif).ok().flatten();
+        let other = other.map_or_else(|| route.oif.to_string(), |link| link.name);
+        bail!("the route leaves by {other}, not by the underlay");
+    }
+    Ok(route)
+}
+
+/// Why nothing can be sent to any VTEP: our own address, with `trouble`, a predicate.
+fn no_own_address(address: IpAddr, trouble: &str, interface: &str) -> String {
+    let remedy = format!("`ip address add {address}/PREFIX dev {interface}`");
+    let hint = match address {
+        IpAddr::V4(_) => String::new(),
+        IpAddr::V6(_) => format!(
+            " (an interface that is set down loses its IPv6 addresses, unless \
+             net.ipv6.conf.{interface}.keep_addr_on_down = 1; one that is a duplicate must be \
+             deleted first)"
+        ),
+    };
+    format!("{address}, this node's own VTEP, {trouble}: {remedy}{hint}")
+}
+
+fn unanswered(mac: Option<Mac>, via: IpAddr) -> Option<String> {
+    let asked_by = if via.is_ipv4() { "ARP" } else { "ND" };
+    mac.is_none().then(|| format!("no answer from {via} yet ({asked_by})"))
+}
+
+/// What one look at the kernel's tables has found.
+#[derive(Default)]
+struct Found {
+    via: Option<IpAddr>,
+    mac: Option<Mac>,
+    mtu: Option<u32>,
+    reason: Option<String>,
 }
 
 impl NextHop {
     /// Takes over what was found: whether it differs from before.
-    fn update(&mut self, via: Option<Ipv4Addr>, mac: Option<Mac>, reason: Option<String>) -> bool {
-        let changed = self.mac != mac || self.via != via;
+    fn update(&mut self, Found { via, mac, mtu, reason }: Found) -> bool {
+        let changed = self.mac != mac || self.via != via || self.mtu != mtu;
         // Each way has its own time to answer.
         if (self.mac.is_some() && mac.is_none()) || self.via != via {
             self.unknown_since = Instant::now();
         }
-        (self.via, self.mac, self.reason) = (via, mac, reason);
-        self.tell();
+        (self.via, self.mac, self.mtu, self.reason) = (via, mac, mtu, reason);
         changed
     }
 
+    /// The longest IP packet on this way, by a link with an MTU of `link_mtu`.
+    fn mtu_over(&self, link_mtu: u32) -> u32 {
+        self.mtu.map_or(link_mtu, |mtu| mtu.min(link_mtu))
+    }
+
     /// Says in the log how it stands, once. A question on its way is not worth a line.
-    fn tell(&mut self) {
-        let news = match (self.via, self.mac) {
-            (Some(via), Some(mac)) => format!("next hop {via} at {mac}"),
+    fn tell(&mut self, link_mtu: u32, widest: Option<&Widest>) {
+        let narrow = widest.and_then(|widest| self.narrow(link_mtu, widest));
+        let mut news = match (self.via, self.mac) {
+            (Some(via), Some(mac)) => match self.mtu {
+                Some(mtu) => format!("next hop {via} at {mac}, the route's mtu is {mtu}"),
+                None => format!("next hop {via} at {mac}"),
+            },
             _ if self.unknown_since.elapsed() < ASK_EVERY => return,
             _ => format!("no next hop: {}", self.reason.as_deref().unwrap_or("unknown")),
         };
+        let is_narrow = self.mac.is_some() && narrow.is_some();
+        if let Some(narrow) = narrow.filter(|_| is_narrow) {
+            news = format!("{news}; {narrow}");
+        }
         if self.told != news {
-            tracing::info!("peer {} ({}): {news}", self.peer, self.address);
+            match is_narrow {
+                true => tracing::warn!("peer {} ({}): {news}", self.peer, self.address),
+                false => tracing::info!("peer {} ({}): {news}", self.peer, self.address),
+            }
             self.told = news;
         }
+    }
+
+    /// What is lost when containers send longer packets than this way takes.
+    fn narrow(&self, link_mtu: u32, widest: &Widest) -> Option<String> {
+        let outer = Family::of(self.address).outer_len() as u32;
+        let most = self.mtu_over(link_mtu).saturating_sub(outer);
+        (most < u32::from(widest.mtu)).then(|| {
+            format!(
+                "it takes packets of {most} bytes from containers, and those of network {} have \
+                 mtu {}: what is longer is dropped (too_big); set `mtu` in the profile",
+                widest.network, widest.mtu
+            )
+        })
     }
 }
 
 /// Has the kernel resolve or confirm a next hop, at most once a second.
-fn ask(asked: &mut HashMap<Ipv4Addr, Instant>, netlink: &mut Netlink, index: u32, via: Ipv4Addr) {
+fn ask(asked: &mut HashMap<IpAddr, Instant>, netlink: &mut Netlink, index: u32, via: IpAddr) {
     if asked.get(&via).is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
         return;
     }
     asked.insert(via, Instant::now());
     if let Err(error) = netlink.ask_neighbour(index, via) {
         tracing::debug!("{error:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: UnderlayLink = UnderlayLink { index: 4, mac: Mac([2, 0, 0, 0, 0, 1]), mtu: 1500 };
+
+    fn hops(addresses: [&str; 2]) -> NextHops {
+        let [a, b] = addresses;
+        let text = format!(
+            "[node]\nname = \"n\"\n[underlay]\ninterface = \"eth0\"\n[[peer]]\nname = \"a\"\n\
+             address = \"{a}\"\n[[peer]]\nname = \"b\"\naddress = \"{b}\"\n\
+             [network.n]\nvni = 1\nsubnet = \"10.0.0.0/24\"\n"
+        );
+        let plan = crate::profile::parse("node.toml".as_ref(), &text).unwrap();
+        NextHops::new(&plan, LINK, None)
+    }
+
+    fn found(mtu: Option<u32>) -> Found {
+        let (via, mac) = ("fe80::1".parse().ok(), Some(Mac([2, 0, 0, 0, 0, 2])));
+        Found { via, mac, mtu, reason: None }
+    }
+
+    #[test]
+    fn the_smaller_mtu_less_the_outer_headers_is_for_the_inner_frame() {
+        for (ours, peers, outer) in
+            [("10.0.0.1", ["10.0.0.2", "10.0.0.3"], 36), ("fd00::1", ["fd00::2", "fd00::3"], 56)]
+        {
+            let underlay = Underlay { address: ours.parse().unwrap(), port: 4789 };
+            let mut hops = hops(peers);
+            let most =
+                |hops: &NextHops| hops.vteps(underlay).iter().map(|v| v.most_inner).collect();
+            let before: Vec<u16> = most(&hops);
+            assert_eq!(before, [1500 - outer; 2]);
+            // Each way has its own.
+            assert!(hops.hops[0].update(found(Some(1400))));
+            assert!(hops.hops[1].update(found(Some(9000))));
+            let after: Vec<u16> = most(&hops);
+            assert_eq!(after, [1400 - outer, 1500 - outer]);
+            let templates = hops.vteps(underlay);
+            assert!(templates.iter().all(|vtep| vtep.template.is_some()));
+        }
+        assert_eq!(most_inner(40, Family::V6), 0);
+        assert_eq!(most_inner(u32::MAX, Family::V4), u16::MAX);
+    }
+
+    #[test]
+    fn another_mtu_alone_is_a_change() {
+        let mut hops = hops(["fd00::2", "fd00::3"]);
+        let hop = &mut hops.hops[0];
+        assert!(hop.update(found(None)));
+        assert!(!hop.update(found(None)));
+        assert!(hop.update(found(Some(1400))));
+        assert!(!hop.update(found(Some(1400))));
+    }
+
+    #[test]
+    fn a_silent_next_hop_is_asked_for_by_its_own_protocol() {
+        let reason = |via: &str| unanswered(None, via.parse().unwrap()).unwrap();
+        assert_eq!(reason("10.0.0.1"), "no answer from 10.0.0.1 yet (ARP)");
+        assert_eq!(reason("fe80::1"), "no answer from fe80::1 yet (ND)");
+        assert_eq!(unanswered(Some(Mac::default()), "fe80::1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_way_too_narrow_for_the_containers_is_told_with_what_it_takes() {
+        let widest = |mtu| Widest { network: "mynet".into(), mtu };
+        for (peers, outer) in [(["10.0.0.2", "10.0.0.3"], 50), (["fd00::2", "fd00::3"], 70)] {
+            let mut hops = hops(peers);
+            let hop = &mut hops.hops[0];
+            hop.update(found(Some(1400)));
+            assert_eq!(hop.narrow(1500, &widest(1400 - outer)), None);
+            let said = hop.narrow(1500, &widest(1401 - outer)).unwrap();
+            assert!(said.contains(&format!("packets of {} bytes", 1400 - outer)), "{said}");
+            assert!(said.contains("network mynet have mtu"), "{said}");
+            // The interface's own MTU limits too.
+            assert!(hop.narrow(1399, &widest(1400 - outer)).is_some());
+            hop.tell(1500, Some(&widest(1450)));
+            assert!(hop.told.contains("dropped (too_big)"), "{}", hop.told);
+            hop.tell(1500, Some(&widest(1300)));
+            assert!(!hop.told.contains("too_big"), "{}", hop.told);
+        }
+    }
+
+    #[test]
+    fn a_lost_vtep_address_is_told_with_its_remedy() {
+        let own = |address: &str| {
+            no_own_address(address.parse().unwrap(), "is no address of this host", "eth0")
+        };
+        let said = own("10.0.0.1");
+        assert!(said.ends_with("`ip address add 10.0.0.1/PREFIX dev eth0`"), "{said}");
+        let said = own("fd00::1");
+        assert!(said.starts_with("fd00::1, this node's own VTEP, is no address"), "{said}");
+        assert!(said.contains("net.ipv6.conf.eth0.keep_addr_on_down"), "{said}");
     }
 }

@@ -1,7 +1,7 @@
 //! The switch's ports as the control thread keeps them: the device, its XDP program, and what
 //! it needs to read each socket's statistics after the socket has gone to a worker.
 
-use std::{io::ErrorKind, net::Ipv4Addr, sync::Arc};
+use std::{io::ErrorKind, net::IpAddr, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,7 +16,7 @@ use crate::{
         workers::WorkerHandle,
     },
     counters::{PortCounters, PortTally},
-    mailbox::{PortHandover, ToWorker},
+    mailbox::{PortHandover, StormLimit, ToWorker},
     profile::{ACCESS_LEAST_FILL, Mode, Plan, Tuning, UNDERLAY_LEAST_FILL},
     tables::{BridgeIx, PortIx},
 };
@@ -30,7 +30,7 @@ pub enum Role {
     /// VXLAN packets to this address and UDP port.
     Underlay {
         /// Our VTEP.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// UDP port.
         port: u16,
     },
@@ -48,10 +48,17 @@ enum Program {
 pub enum PortState {
     /// Polled, and its device is up.
     Up,
-    /// Polled, but its device is down.
+    /// Polled, but its device is down, or has no carrier: its cable or its far end is out.
     Down,
     /// Its device is gone, or could not be attached.
     Gone,
+}
+
+impl PortState {
+    /// That of a port whose device is `link`.
+    pub fn of(link: &Link) -> PortState {
+        if link.up && link.running { PortState::Up } else { PortState::Down }
+    }
 }
 
 /// One socket of a port, as the control thread keeps it.
@@ -80,13 +87,15 @@ pub struct PortRecord {
     pub role: Role,
     /// The profile's mode for it.
     pub mode: Mode,
+    /// The most that it may flood; `None`: no limit.
+    pub storm: Option<Arc<StormLimit>>,
     /// Frames that each fill ring should hold at first.
     pub fill: u32,
     /// Frames that each fill ring is sure of.
     pub least_fill: u32,
     /// How it is now.
     pub state: PortState,
-    /// The device's index while it is attached.
+    /// The device's index while it is attached, and the last one it had; 0 before.
     pub index: u32,
     /// The device's MTU.
     pub mtu: u32,
@@ -120,6 +129,7 @@ impl PortRecord {
             device: device.into(),
             role,
             mode: tuning.interface_mode.get(device).copied().unwrap_or(tuning.mode),
+            storm: None,
             fill: if is_underlay { plan.underlay_fill() } else { plan.access_fill() },
             least_fill: if is_underlay { UNDERLAY_LEAST_FILL } else { ACCESS_LEAST_FILL },
             state: PortState::Gone,
@@ -168,12 +178,13 @@ impl PortRecord {
             attached.connect(queue, &socket)?;
             opened.push((worker, socket));
         }
+        let back = if self.index == 0 { "" } else { "back, " };
         (self.index, self.mtu, self.queues) = (link.index, link.mtu, queues);
-        self.state = if link.up { PortState::Up } else { PortState::Down };
+        self.state = PortState::of(&link);
         self.program = Some(program);
         self.hand_over(opened, workers);
         tracing::info!(
-            "port {}: device {}, {} queues, {} mode",
+            "port {}: {back}device {}, {} queues, {} mode",
             self.name,
             self.device,
             queues,
@@ -230,7 +241,8 @@ impl PortRecord {
         for (worker, queues) in by_worker.into_iter().enumerate() {
             let counters = Arc::new(PortCounters::default());
             self.counters.push((worker, Arc::clone(&counters)));
-            let handover = PortHandover { port: self.ix, bridge, queues, counters };
+            let storm = self.storm.clone();
+            let handover = PortHandover { port: self.ix, bridge, queues, counters, storm };
             workers[worker].tell(ToWorker::Attach(handover));
         }
     }
@@ -269,11 +281,13 @@ impl PortRecord {
         self.state = PortState::Gone;
     }
 
-    /// Puts away the counters of a worker that has let go of the port: they are final.
+    /// Puts away the counters of a worker that has let go of the port: they are final. The oldest
+    /// ones, that is: the port may be attached again before a slow worker has let go.
     pub fn retire_counters(&mut self, worker: usize) {
-        let retired = self.counters_of(worker);
-        self.counters.retain(|(owner, _)| *owner != worker);
-        self.past = sum(retired.iter().map(|counters| counters.load()).chain([self.past]));
+        if let Some(oldest) = self.counters.iter().position(|(owner, _)| *owner == worker) {
+            let (_, retired) = self.counters.remove(oldest);
+            self.past = sum([retired.load(), self.past]);
+        }
     }
 
     /// `XDP_STATISTICS` of its sockets, now and before.

@@ -31,7 +31,7 @@ pub enum Command {
     NetworkList,
     /// `overlane network inspect NAME`: what `docker network inspect` prints.
     NetworkInspect {
-        /// The network's name or id.
+        /// The network's name, or its id if no network has that name.
         name: String,
     },
     /// `overlane endpoint list`: `[EndpointRow]`.
@@ -76,9 +76,9 @@ pub struct FdbRow {
     /// The VTEP, for a remote row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dst: Option<String>,
-    /// The VNI, for a remote row.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vni: Option<u32>,
+    /// The VNI of its subnet.
+    #[serde(default)]
+    pub vni: u32,
     /// `["self"]` for remote rows, `[]` for local ones; `"extern_learn"` never appears yet.
     pub flags: Vec<String>,
     /// The network's name, as `master` for local rows.
@@ -90,7 +90,7 @@ pub struct FdbRow {
     pub network: String,
 }
 
-/// A neighbour row, with the keys of `ip -j neigh` and `network`.
+/// A neighbour row, with the keys of `ip -j neigh`, and `network` and `vni`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct NeighRow {
     /// The IP address.
@@ -103,9 +103,12 @@ pub struct NeighRow {
     pub state: Vec<String>,
     /// The network's name.
     pub network: String,
+    /// The VNI of its subnet.
+    #[serde(default)]
+    pub vni: u32,
 }
 
-/// A network.
+/// A network's subnet; a network of several has as many rows, with one name and id.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct NetworkRow {
     /// Its id.
@@ -122,6 +125,12 @@ pub struct NetworkRow {
     pub subnet: String,
     /// The gateway address.
     pub gateway: Option<String>,
+    /// `fd00:1::/64`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet6: Option<String>,
+    /// The IPv6 gateway address, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway6: Option<String>,
     /// MTU of its endpoints.
     pub mtu: u16,
     /// `none` or `head-end`.
@@ -137,8 +146,14 @@ pub struct EndpointRow {
     pub id: String,
     /// The network's name.
     pub network: String,
+    /// The VNI of its subnet.
+    #[serde(default)]
+    pub vni: u32,
     /// Its address with prefix length, `10.0.1.3/24`, if it has one.
     pub address: Option<String>,
+    /// Its IPv6 address with prefix length, `fd00:1::3/64`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address6: Option<String>,
     /// Its MAC.
     pub mac: String,
     /// The node's name.
@@ -179,6 +194,9 @@ pub struct PortRow {
     pub role: String,
     /// The network's name, for an access port.
     pub network: Option<String>,
+    /// The VNI of its subnet, for an access port.
+    #[serde(default)]
+    pub vni: Option<u32>,
     /// What was obtained: `zero-copy`, `copy` or `skb`.
     pub mode: String,
     /// Receive queues, each with a socket.
@@ -249,6 +267,9 @@ pub struct WorkerStats {
 pub struct NetworkStats {
     /// The network's name.
     pub name: String,
+    /// Its VNI: a network of several subnets has a row for each.
+    #[serde(default)]
+    pub vni: u32,
     /// Learned rows now.
     pub learned: u32,
     /// The most learned rows.

@@ -30,7 +30,6 @@ impl Control {
             match outcome {
                 Ok(false) => port.retry = (1, 1),
                 Ok(true) => {
-                    tracing::info!("port {}: back", port.name);
                     port.retry = (1, 1);
                     port.trouble.clear();
                 }

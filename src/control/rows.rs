@@ -1,18 +1,18 @@
 //! The answers to read commands: rows of what the control thread wants and knows.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use anyhow::{Context, Result};
-use serde_json::{Map, Value, json, to_value};
+use anyhow::{Result, bail};
+use serde_json::{Value, json, to_value};
 
 use crate::{
     control::{
-        Control,
+        Control, inspect,
         ports::{PortState, Role},
         protocol::{Command, EndpointRow, FdbRow, NeighRow, NetworkRow, PeerRow, PortRow},
         truth::Network,
     },
-    profile::{EndpointPlan, Flood, Place},
+    profile::{Flood, Place},
     tables::{BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Row, State, VtepIx},
 };
 
@@ -37,7 +37,7 @@ impl Control {
         })
     }
 
-    fn vtep_address(&self, vtep: VtepIx) -> Option<Ipv4Addr> {
+    fn vtep_address(&self, vtep: VtepIx) -> Option<IpAddr> {
         self.hops.each().get(usize::from(vtep.0)).map(|hop| hop.address)
     }
 
@@ -65,7 +65,7 @@ impl Control {
         FdbRow {
             mac: mac.to_string(),
             ifname,
-            vni: dst.map(|_| network.plan.vni.number()),
+            vni: network.plan.vni.number(),
             flags: if dst.is_some() { vec!["self".into()] } else { Vec::new() },
             master: if dst.is_none() { Some(network.plan.name.clone()) } else { None },
             dst: dst.map(|dst| dst.to_string()),
@@ -86,16 +86,18 @@ impl Control {
         let rows = self.tables.neighbours.iter();
         let mut rows: Vec<_> = rows.filter(|(.., n)| n.owner == Owner::Endpoint).collect();
         rows.sort_unstable_by_key(|(bridge, address, _)| (*bridge, *address));
-        let row = |(bridge, address, neighbour): &(BridgeIx, Ipv4Addr, Neighbour)| NeighRow {
+        let row = |(bridge, address, neighbour): &(BridgeIx, IpAddr, Neighbour)| NeighRow {
             dst: address.to_string(),
             dev: OVERLAY_PORT.into(),
             lladdr: neighbour.mac.to_string(),
             state: vec!["PERMANENT".into()],
             network: self.network(*bridge).plan.name.clone(),
+            vni: self.network(*bridge).plan.vni.number(),
         };
         rows.iter().map(row).collect()
     }
 
+    /// One for each subnet.
     fn network_rows(&self) -> Vec<NetworkRow> {
         let row = |network: &Network| NetworkRow {
             id: network.plan.id.clone(),
@@ -103,8 +105,10 @@ impl Control {
             driver: "overlay".into(),
             scope: "swarm".into(),
             vni: network.plan.vni.number(),
-            subnet: subnet(network),
+            subnet: network.plan.subnet.to_string(),
             gateway: network.plan.gateway.map(|gateway| gateway.to_string()),
+            subnet6: inspect::subnet6(&network.plan),
+            gateway6: network.plan.gateway6.map(|gateway| gateway.to_string()),
             mtu: network.mtu,
             flood: match network.plan.flood {
                 Flood::None => "none".into(),
@@ -130,7 +134,9 @@ impl Control {
                     name: endpoint.name.clone(),
                     id: endpoint.id.clone(),
                     network: network.plan.name.clone(),
-                    address: endpoint.address.map(|a| with_prefix(a, network)),
+                    vni: network.plan.vni.number(),
+                    address: inspect::address(&network.plan, endpoint),
+                    address6: inspect::address6(&network.plan, endpoint),
                     mac: endpoint.mac.to_string(),
                     node: node.clone(),
                     vtep: match to {
@@ -182,6 +188,10 @@ impl Control {
                 Role::Underlay { .. } => None,
                 Role::Access(bridge) => Some(self.network(bridge).plan.name.clone()),
             },
+            vni: match port.role {
+                Role::Underlay { .. } => None,
+                Role::Access(bridge) => Some(self.network(bridge).plan.vni.number()),
+            },
             mode: port.mode_name().into(),
             queues: port.queues,
             mtu: port.mtu,
@@ -194,76 +204,18 @@ impl Control {
         self.ports.iter().map(row).collect()
     }
 
-    /// What `docker network inspect` prints, keys in its order.
+    /// What `docker network inspect` prints of the network with this name, else with this id.
     fn inspect(&self, name: &str) -> Result<Value> {
-        let network = self
-            .truth
-            .networks
-            .iter()
-            .find(|network| network.plan.name == name || network.plan.id == name)
-            .with_context(|| {
-                let names: Vec<_> =
-                    self.truth.networks.iter().map(|n| n.plan.name.as_str()).collect();
-                format!("no network {name} here; there is {}", names.join(", "))
-            })?;
+        let networks: Vec<_> = self.truth.networks.iter().map(|network| &network.plan).collect();
+        let subnets = inspect::subnets(&networks, name);
+        let Some(mut inspected) = inspect::network(&subnets, self.created) else {
+            let mut names: Vec<_> = networks.iter().map(|plan| plan.name.as_str()).collect();
+            names.dedup();
+            bail!("no network {name} here; there is {}", names.join(", "));
+        };
         let peers = std::iter::once((&self.plan.node, self.underlay.address))
             .chain(self.hops.each().iter().map(|hop| (&hop.peer, hop.address)));
-        let peers: Vec<_> = peers.map(|(name, ip)| json!({"Name": name, "IP": ip})).collect();
-        let mut config = json!({"Subnet": subnet(network)});
-        if let Some(gateway) = network.plan.gateway {
-            config["Gateway"] = json!(gateway);
-        }
-        Ok(json!([{
-            "Name": network.plan.name,
-            "Id": network.plan.id,
-            "Created": humantime::format_rfc3339_nanos(self.created).to_string(),
-            "Scope": "swarm",
-            "Driver": "overlay",
-            "EnableIPv6": false,
-            "IPAM": {"Driver": "default", "Options": null, "Config": [config]},
-            "Internal": false,
-            "Attachable": false,
-            "Ingress": false,
-            "ConfigFrom": {"Network": ""},
-            "ConfigOnly": false,
-            "Containers": containers(network),
-            "Options": {
-                "com.docker.network.driver.overlay.vxlanid_list": network.plan.vni.to_string(),
-            },
-            "Labels": {},
-            "Peers": peers,
-        }]))
+        inspected["Peers"] = peers.map(|(name, ip)| json!({"Name": name, "IP": ip})).collect();
+        Ok(json!([inspected]))
     }
-}
-
-/// This node's endpoints, by id; the load balancer by its name, as the original has it.
-fn containers(network: &Network) -> Value {
-    let mut containers = Map::new();
-    for endpoint in &network.plan.endpoints {
-        let (key, name) = match endpoint.place {
-            Place::Peer { .. } => continue,
-            Place::LoadBalancer => (&endpoint.name, format!("{}-endpoint", network.plan.name)),
-            Place::Netns { .. } | Place::Device { .. } => (&endpoint.id, endpoint.name.clone()),
-        };
-        containers.insert(key.clone(), container(network, endpoint, &name));
-    }
-    Value::Object(containers)
-}
-
-fn container(network: &Network, endpoint: &EndpointPlan, name: &str) -> Value {
-    json!({
-        "Name": name,
-        "EndpointID": endpoint.id,
-        "MacAddress": endpoint.mac.to_string(),
-        "IPv4Address": endpoint.address.map_or_else(String::new, |a| with_prefix(a, network)),
-        "IPv6Address": "",
-    })
-}
-
-fn subnet(network: &Network) -> String {
-    with_prefix(network.plan.subnet.network, network)
-}
-
-fn with_prefix(address: Ipv4Addr, network: &Network) -> String {
-    format!("{address}/{}", network.plan.subnet.prefix)
 }

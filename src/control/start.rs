@@ -7,29 +7,26 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use caps::{CapSet, Capability};
 
 use crate::{
-    af_xdp::HEADROOM,
     control::{
         Control, WorkerHandle, endpoints,
         learning::Learning,
-        netlink::{Link, Netlink},
+        netlink::Netlink,
         next_hop::{NextHops, UnderlayLink},
         ports::{PortRecord, Role},
         truth::Truth,
+        underlay,
     },
-    mailbox::Tick,
+    mailbox::{StormLimit, Tick},
     profile::{EndpointPlan, NetworkPlan, Place, Plan},
     tables::{BridgeIx, PortIx, UNDERLAY, Underlay, Writer},
-    wire::template::OUTER_LEN,
 };
 
 /// How long start waits for next hops; what is not known then is looked up while running.
 const NEXT_HOPS_WITHIN: Duration = Duration::from_millis(1500);
-/// Bytes of an Ethernet header.
-const ETHERNET: u32 = 14;
 
 /// Capabilities that this process lacks for running the plan, by name.
 pub fn missing_capabilities(plan: &Plan) -> Vec<String> {
@@ -58,20 +55,19 @@ impl Control {
         tick: Arc<Tick>,
         mut tables: Writer,
     ) -> Result<Control> {
-        let link = underlay_link(&mut netlink, &plan)?;
+        let link = underlay::interface(&mut netlink, &plan)?;
+        let default_mtu = underlay::check_mtus(&plan, &link)?;
         let underlay = Underlay {
-            address: underlay_address(&mut netlink, &plan, &link)?,
+            address: underlay::vtep(&mut netlink, &plan, &link)?,
             port: plan.underlay.port,
         };
-        let default_mtu = check_mtus(&plan, &link)?;
         let (ports, numbers) = list_ports(&plan, underlay);
-        let port_of = |network: &NetworkPlan, endpoint: &EndpointPlan| {
-            let name = (network.name.clone(), endpoint.name.clone(), endpoint.id.clone());
-            numbers.get(&name).copied()
+        let port_of = |_: &NetworkPlan, endpoint: &EndpointPlan| {
+            numbers.get(&endpoints::device(endpoint)?).copied()
         };
-        let link = UnderlayLink { index: link.index, mac: link.mac, mtu: link.mtu };
-        let hops = NextHops::new(&plan.peers, link);
         let truth = Truth::new(&plan, default_mtu, &port_of);
+        let link = UnderlayLink::new(&link, plan.underlay.family);
+        let hops = NextHops::new(&plan, link, truth.widest());
         let mut learning = Learning::new(truth.rules());
         tables.set_underlay(underlay);
         truth.fill(&plan, hops.vteps(underlay), &port_of, &mut tables, &mut learning);
@@ -170,7 +166,9 @@ fn local_endpoints(plan: &Plan) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-type Numbers = HashMap<(String, String, String), PortIx>;
+/// Ports by their devices: names alone would not do, since an endpoint elsewhere, or in another
+/// subnet of the network, may have the same.
+type Numbers = HashMap<String, PortIx>;
 
 fn list_ports(plan: &Plan, underlay: Underlay) -> (Vec<PortRecord>, Numbers) {
     let name = &plan.underlay.interface;
@@ -178,73 +176,14 @@ fn list_ports(plan: &Plan, underlay: Underlay) -> (Vec<PortRecord>, Numbers) {
     let mut ports = vec![PortRecord::new(UNDERLAY, name, name, role, plan)];
     let mut numbers = Numbers::new();
     for ((n, e), ix) in local_endpoints(plan).zip(1..) {
-        let (network, endpoint) = (&plan.networks[n], &plan.networks[n].endpoints[e]);
+        let endpoint = &plan.networks[n].endpoints[e];
         let ix = PortIx(ix);
         let role = Role::Access(BridgeIx(n as u16));
         let device = endpoints::device(endpoint).unwrap_or_default();
-        ports.push(PortRecord::new(ix, &endpoint.name, &device, role, plan));
-        numbers.insert((network.name.clone(), endpoint.name.clone(), endpoint.id.clone()), ix);
+        let mut port = PortRecord::new(ix, &endpoint.name, &device, role, plan);
+        port.storm = StormLimit::new(endpoint.storm_pps, 0).map(Arc::new);
+        ports.push(port);
+        numbers.insert(device, ix);
     }
     (ports, numbers)
-}
-
-fn underlay_link(netlink: &mut Netlink, plan: &Plan) -> Result<Link> {
-    let name = &plan.underlay.interface;
-    let link = netlink.link_by_name(name)?.with_context(|| {
-        format!("underlay interface {name} does not exist; `ip link` lists those that do")
-    })?;
-    if !link.up {
-        bail!("underlay interface {name} is down: `ip link set {name} up`");
-    }
-    Ok(link)
-}
-
-fn underlay_address(netlink: &mut Netlink, plan: &Plan, link: &Link) -> Result<std::net::Ipv4Addr> {
-    let addresses = netlink.ipv4_addresses(link.index)?;
-    let name = &link.name;
-    match plan.underlay.address {
-        None => addresses.first().map(|(address, _)| *address).with_context(|| {
-            format!("underlay interface {name} has no IPv4 address: `ip address add ADDRESS/PREFIX dev {name}`")
-        }),
-        Some(wanted) if addresses.iter().any(|(address, _)| *address == wanted) => Ok(wanted),
-        Some(wanted) => {
-            let has: Vec<_> = addresses.iter().map(|(address, _)| address.to_string()).collect();
-            let has = if has.is_empty() { "none".into() } else { has.join(", ") };
-            bail!(
-                "underlay interface {name} does not have the address {wanted} (it has {has}): \
-                 `ip address add {wanted}/PREFIX dev {name}`, or change underlay.address"
-            )
-        }
-    }
-}
-
-/// Every MTU fits the one below it: the default of a network's.
-fn check_mtus(plan: &Plan, link: &Link) -> Result<u16> {
-    let carried = plan.tuning.frame_size - HEADROOM as u32 - ETHERNET;
-    if link.mtu > carried {
-        bail!(
-            "underlay interface {} has mtu {}, and a chunk of {} bytes carries at most {carried}: \
-             `ip link set {} mtu {carried}`, or a larger tuning.frame_size (4096 carries {})",
-            link.name,
-            link.mtu,
-            plan.tuning.frame_size,
-            link.name,
-            4096 - HEADROOM as u32 - ETHERNET,
-        );
-    }
-    let most = link.mtu.saturating_sub(OUTER_LEN as u32);
-    for network in &plan.networks {
-        if let Some(mtu) = network.mtu
-            && u32::from(mtu) > most
-        {
-            bail!(
-                "network {}: mtu {mtu} cannot fit: the underlay {} has mtu {}, of which VXLAN \
-                 takes {OUTER_LEN}; the largest that fits is {most}",
-                network.name,
-                link.name,
-                link.mtu,
-            );
-        }
-    }
-    Ok(most.min(u32::from(u16::MAX)) as u16)
 }

@@ -2,9 +2,14 @@
 //! thread. Invariant: rows stand in the tables alone; this says which ones the profile wants.
 
 use crate::{
-    control::learning::{Learning, Rules},
+    control::{
+        learning::{Learning, Rules},
+        next_hop::Widest,
+    },
     profile::{EndpointPlan, Flood, NetworkPlan, Place, Plan},
-    tables::{Bridge, BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Vtep, VtepIx, Writer},
+    tables::{
+        Bridge, BridgeIx, Endpoint, FdbKey, Gateway, Neighbour, Owner, PortIx, Vtep, VtepIx, Writer,
+    },
     wire::Mac,
 };
 
@@ -20,9 +25,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// The gateway's MAC: the same on every node.
-    pub fn gateway_mac(&self) -> Option<Mac> {
-        self.plan.gateway.map(Mac::from_ipv4)
+    /// The gateway: the same on every node.
+    pub fn gateway(&self) -> Option<Gateway> {
+        let ipv4 = self.plan.gateway?;
+        Some(Gateway { mac: Mac::from_ipv4(ipv4), ipv4, ipv6: self.plan.gateway6 })
     }
 
     fn rules(&self) -> Rules {
@@ -30,7 +36,7 @@ impl Network {
         Rules { learning, age_s, learn_limit }
     }
 
-    fn bridge(&self, vteps: usize) -> Bridge {
+    fn bridge(&self, vteps: usize, port_of: &impl PortOf) -> Bridge {
         let locals: Vec<_> = self.ports.iter().map(|port| Endpoint::Local(*port)).collect();
         let mut from_local = locals.clone();
         if self.plan.flood == Flood::HeadEnd {
@@ -40,10 +46,22 @@ impl Network {
             vni: self.plan.vni,
             flood_from_local: from_local.into(),
             flood_from_overlay: locals.into(),
-            gateway: self.gateway_mac(),
-            answers_unicast_arp: self.plan.flood == Flood::None,
+            gateway: self.gateway(),
+            answers_unicast: self.plan.flood == Flood::None,
             learning: self.plan.learning,
+            isolated: self.isolated(port_of),
+            outer: self.plan.outer,
+            strict: self.plan.strict,
+            accepts_unknown_vteps: self.plan.accepts_unknown_vteps,
         }
+    }
+
+    /// In order, for searching.
+    fn isolated(&self, port_of: &impl PortOf) -> Box<[PortIx]> {
+        let isolated = self.plan.endpoints.iter().filter(|endpoint| endpoint.isolated);
+        let mut ports: Vec<_> = isolated.filter_map(|e| port_of(&self.plan, e)).collect();
+        ports.sort_unstable();
+        ports.into()
     }
 }
 
@@ -69,6 +87,12 @@ impl Truth {
         Truth { networks: networks.collect() }
     }
 
+    /// The network whose containers send the longest packets, if there is any.
+    pub fn widest(&self) -> Option<Widest> {
+        let widest = self.networks.iter().max_by_key(|network| network.mtu)?;
+        Some(Widest { network: widest.plan.name.clone(), mtu: widest.mtu })
+    }
+
     /// The networks' rules of learning.
     pub fn rules(&self) -> impl Iterator<Item = Rules> + '_ {
         self.networks.iter().map(Network::rules)
@@ -83,7 +107,7 @@ impl Truth {
         tables: &mut Writer,
         learning: &mut Learning,
     ) {
-        let bridges = self.networks.iter().map(|network| network.bridge(vteps.len()));
+        let bridges = self.networks.iter().map(|network| network.bridge(vteps.len(), port_of));
         tables.publish(bridges.collect(), vteps);
         let rows = self.networks.iter().map(|network| network.plan.endpoints.len() + 1).sum();
         tables.fdb.reserve(rows);
@@ -94,17 +118,20 @@ impl Truth {
                 let Some((to, owner)) = home(plan, endpoint, port) else { continue };
                 let key = FdbKey::new(bridge, endpoint.mac);
                 learning.insert_permanent(&mut tables.fdb, key, to);
-                if let (Some(owner), Some(address)) = (owner, endpoint.address) {
-                    let neighbour = Neighbour { mac: endpoint.mac, owner };
+                let Some(owner) = owner else { continue };
+                let neighbour = Neighbour { mac: endpoint.mac, owner };
+                for address in endpoint.addresses() {
                     tables.neighbours.insert(bridge, address, neighbour);
                 }
             }
-            if let Some(gateway) = network.plan.gateway {
-                let mac = Mac::from_ipv4(gateway);
+            if let Some(Gateway { mac, ipv4, ipv6 }) = network.gateway() {
                 let key = FdbKey::new(bridge, mac);
                 learning.insert_permanent(&mut tables.fdb, key, Endpoint::Switch);
                 let neighbour = Neighbour { mac, owner: Owner::Gateway };
-                tables.neighbours.insert(bridge, gateway, neighbour);
+                tables.neighbours.insert(bridge, ipv4, neighbour);
+                if let Some(ipv6) = ipv6 {
+                    tables.neighbours.insert(bridge, ipv6, neighbour);
+                }
             }
         }
     }

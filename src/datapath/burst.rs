@@ -36,10 +36,10 @@ impl Burst {
     /// Frames from an access port of `bridge`.
     #[inline]
     pub fn classify_access(&mut self, frames: &[Frame], tables: &View<'_>, bridge: BridgeIx) {
-        let gateway = tables.gateway_number(bridge);
+        let door = tables.door(bridge);
         let known = self.keys.iter_mut().zip(&mut self.refused).zip(&mut self.places);
         for (frame, ((key, refused), place)) in frames.iter().zip(known) {
-            (*key, *refused) = match ingress::from_access(frame, bridge, gateway) {
+            (*key, *refused) = match ingress::from_access(frame, bridge, door) {
                 Ok(key) => (key, None),
                 Err(reason) => (FdbKey::default(), Some(reason)),
             };

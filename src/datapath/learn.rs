@@ -59,6 +59,9 @@ impl Filter {
     ) -> bool {
         let Some((header, _)) = Ethernet::parse(frame) else { return true };
         let (bridge, mac, from) = (ingress.to.bridge(), header.src(), ingress.from);
+        if from == Endpoint::Remote(VtepIx::UNKNOWN) {
+            return true; // no row could name it
+        }
         let index = mac.to_u64() ^ mac.to_u64() >> 20 ^ u64::from(bridge.0);
         let new = Some((FdbKey::new(bridge, mac), from, tick));
         let Some(told) = self.told.get_mut(index as usize % ENTRIES) else { return true };

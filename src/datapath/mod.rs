@@ -12,6 +12,7 @@ mod exit;
 mod forward;
 mod ingress;
 mod learn;
+mod limit;
 mod ports;
 mod worker;
 

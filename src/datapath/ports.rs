@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     af_xdp::{Frame, MOST_SLOTS, Pool},
     counters::{PortCounters, PortTally, Reason, Tally},
-    mailbox::PortHandover,
+    mailbox::{PortHandover, StormLimit},
     port::Port,
     tables::{BridgeIx, PortIx},
 };
@@ -17,6 +17,7 @@ struct Entry<P> {
     bridge: Option<BridgeIx>,
     queues: Vec<P>,
     counters: Arc<PortCounters>,
+    storm: Option<Arc<StormLimit>>,
     tally: PortTally,
     /// Its numbers differ from what was published.
     changed: bool,
@@ -31,6 +32,8 @@ pub struct Ports<P> {
     polled: Vec<(PortIx, usize)>,
     /// Ports with unsent or unreaped frames.
     pending: Vec<PortIx>,
+    /// Frames queued since the last flush.
+    queued: usize,
 }
 
 impl<P: Port> Ports<P> {
@@ -42,6 +45,7 @@ impl<P: Port> Ports<P> {
             entries: Vec::with_capacity(most),
             polled: Vec::with_capacity(most),
             pending: Vec::with_capacity(most),
+            queued: 0,
         }
     }
 
@@ -55,6 +59,7 @@ impl<P: Port> Ports<P> {
             bridge: handover.bridge,
             queues: handover.queues,
             counters: handover.counters,
+            storm: handover.storm,
             tally: PortTally::default(),
             changed: true,
             pending: false,
@@ -124,6 +129,14 @@ impl<P: Port> Ports<P> {
         Some((port, entry.bridge))
     }
 
+    /// Whether a port may flood another frame at the time `tick`.
+    #[inline]
+    pub fn may_flood(&self, port: PortIx, tick: u32) -> bool {
+        let entry = self.entries.get(usize::from(port.0)).and_then(Option::as_ref);
+        let limit = entry.and_then(|entry| entry.storm.as_ref());
+        limit.is_none_or(|limit| limit.allows(tick))
+    }
+
     /// Queues a frame for sending, or drops and counts it.
     #[inline]
     pub fn send(&mut self, port: PortIx, frame: Frame, pool: &mut Pool, tally: &mut Tally) {
@@ -137,6 +150,7 @@ impl<P: Port> Ports<P> {
                     Err(frame) => (frame, Reason::PortDown),
                     Ok(()) => {
                         tally.sending += 1;
+                        self.queued += 1;
                         if !std::mem::replace(&mut entry.pending, true) {
                             self.pending.push(port);
                         }
@@ -149,9 +163,16 @@ impl<P: Port> Ports<P> {
         tally.drop_frame(reason);
     }
 
+    /// Frames queued for sending since the last flush.
+    #[inline]
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// Sends what is queued and takes completed frames back: whether any frame was completed.
     #[inline]
     pub fn flush(&mut self, pool: &mut Pool, tally: &mut Tally) -> bool {
+        self.queued = 0;
         let mut moved = false;
         let mut n = 0;
         while let Some(&port) = self.pending.get(n) {

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     af_xdp::{Frame, MOST_SLOTS, Pool},
-    counters::{MOST_BURST, Reason, Tally},
+    counters::{MOST_BURST, Reason},
     cpu,
     datapath::{
         burst::Burst,
@@ -26,7 +26,7 @@ use crate::{
 
 /// Full bursts taken from one queue before the next queue has its turn.
 const MOST_BURSTS: usize = 4;
-/// Frames forwarded before they are flushed, also in the middle of a turn; fewer with small
+/// Frames queued for sending before they are flushed, also in the middle of a turn; fewer with small
 /// transmit rings or pools.
 const FLUSH_FRAMES: usize = 256;
 /// Idle turns before an adaptive worker starts to pause, and to sleep.
@@ -61,9 +61,6 @@ pub struct Worker<P> {
     filter: Filter,
     mailbox: Arc<Mailbox<P>>,
     settings: Settings,
-    /// Frames forwarded since the last flush, and the most before the next.
-    unflushed: usize,
-    flush_frames: usize,
     /// Detached ports for which the way up was full; no more than there can be ports.
     leaving: Vec<FromWorker<P>>,
     /// Empty: the memory for the next sleep's list.
@@ -87,13 +84,11 @@ impl<P: Port> Worker<P> {
             ports: Ports::new(),
             received: Vec::with_capacity(MOST_BURST),
             burst: Box::new(Burst::new()),
-            out: Out { pool, tally: Tally::default() },
+            out: Out::new(pool, FLUSH_FRAMES.min(share)),
             tables,
             filter: Filter::new(),
             mailbox,
             settings: Settings { burst, ..settings },
-            unflushed: 0,
-            flush_frames: FLUSH_FRAMES.min(share),
             leaving: Vec::with_capacity(usize::from(MOST_SLOTS)),
             waited: Vec::with_capacity(usize::from(MOST_SLOTS) + 1),
             stopped: false,
@@ -128,7 +123,6 @@ impl<P: Port> Worker<P> {
         for n in 0..self.ports.polled() {
             moved |= self.poll_queue(n);
         }
-        self.unflushed = 0;
         // Also without a burst, and before system calls: nobody waits for what we have read.
         self.tables.enter();
         moved |= self.ports.flush(&mut self.out.pool, &mut self.out.tally);
@@ -142,7 +136,7 @@ impl<P: Port> Worker<P> {
     fn poll_queue(&mut self, n: usize) -> bool {
         let most = self.settings.burst;
         for round in 0..MOST_BURSTS {
-            let Out { pool, tally } = &mut self.out;
+            let Out { pool, tally, .. } = &mut self.out;
             let Some((port, bridge)) = self.ports.receive(n, pool, &mut self.received, most, tally)
             else {
                 return false;
@@ -153,11 +147,9 @@ impl<P: Port> Worker<P> {
             }
             self.mailbox.counters.count_burst(received);
             self.forward_burst(port, bridge);
-            self.unflushed += received;
             // Another burst to the same port would not fit.
-            if self.unflushed + most > self.flush_frames {
+            if self.ports.queued() + most > self.out.flush_frames {
                 self.ports.flush(&mut self.out.pool, &mut self.out.tally);
-                self.unflushed = 0;
             }
             if received < most {
                 break;
@@ -209,7 +201,7 @@ impl<P: Port> Worker<P> {
 
     fn detach(&mut self, port: PortIx) {
         let counters = &self.mailbox.counters;
-        let Out { pool, tally } = &mut self.out;
+        let Out { pool, tally, .. } = &mut self.out;
         let queues = self.ports.detach(port, pool, tally, |tally, port, numbers| {
             counters.publish(tally, std::iter::once((port, numbers)));
         });
@@ -229,7 +221,7 @@ impl<P: Port> Worker<P> {
         burst.look_up(&tables, received.len());
 
         filter.start_burst();
-        let tick = mailbox.tick.now();
+        out.tick = mailbox.tick.now();
         let local = bridge.map(|_| Endpoint::Local(port));
         let of_port = bridge.and_then(|bridge| tables.bridge(bridge));
         for (n, frame) in received.drain(..).enumerate() {
@@ -244,15 +236,15 @@ impl<P: Port> Worker<P> {
                 out.discard(frame, Reason::UnknownVni);
                 continue;
             };
-            if bridge.learning && !filter.tell(&ingress, &frame, tick, &mailbox.sightings) {
+            if bridge.learning && !filter.tell(&ingress, &frame, out.tick, &mailbox.sightings) {
                 out.tally.sightings_lost += 1;
             }
-            let mut exit = Exit { ports, out, tables, bridge };
-            match forward::usual(&ingress, found, &frame) {
+            let mut exit = Exit { ports, out, tables: &tables, bridge, from: ingress.from };
+            match forward::usual(bridge, &ingress, found, &frame) {
                 Some(to) => exit.deliver(to, frame),
                 None => {
                     let verdict = forward::decide(&tables, bridge, &ingress, found, &frame);
-                    exit.carry_out(verdict, ingress.from, frame);
+                    exit.carry_out(verdict, frame);
                 }
             }
         }

@@ -24,6 +24,16 @@ pub fn endpoint_id(network: &str, node: &str, name: &str) -> String {
     (0..4).map(|_| format!("{:016x}", splitmix64(&mut state))).collect()
 }
 
+/// How much of a container's id is in the name of its device here: with `ovl` before it, it
+/// fits the 15 bytes of an interface's name.
+pub const ID_IN_DEVICE: usize = 10;
+
+/// The name of a container's veth end here: `ovl` and the first characters of the endpoint's id,
+/// so that a restart finds what a killed instance has left.
+pub fn host_device(endpoint_id: &str) -> String {
+    format!("ovl{}", endpoint_id.chars().take(ID_IN_DEVICE).collect::<String>())
+}
+
 fn fnv1a(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

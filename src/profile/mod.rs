@@ -19,7 +19,7 @@ mod suggest;
 use std::path::Path;
 
 pub use error::{Error, Position, Problem};
-pub use identity::{endpoint_id, network_id};
+pub use identity::{endpoint_id, host_device, network_id};
 pub use memory::{ACCESS_LEAST_FILL, Memory, UNDERLAY_LEAST_FILL};
 pub use plan::*;
 

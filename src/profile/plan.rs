@@ -3,10 +3,14 @@
 //! Nothing here depends on the machine; whether the interface exists or has enough queues
 //! is found out by the switch at start.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use super::error::Position;
-use crate::wire::{Mac, Vni};
+use crate::wire::{Family, Mac, Vni, template::OuterRules};
 
 /// A whole node, ready to be built.
 #[derive(Clone, Debug)]
@@ -21,7 +25,7 @@ pub struct Plan {
     pub underlay: UnderlayPlan,
     /// Every `[[peer]]`, in file order.
     pub peers: Vec<PeerPlan>,
-    /// Every `[network.NAME]`, in file order.
+    /// The subnets of every `[network.NAME]`, in file order: one plan for each.
     pub networks: Vec<NetworkPlan>,
     /// `[tuning]`.
     pub tuning: Tuning,
@@ -34,8 +38,10 @@ pub struct Plan {
 pub struct UnderlayPlan {
     /// The interface's name.
     pub interface: String,
-    /// This node's VTEP; `None`: the interface's first IPv4 address.
-    pub address: Option<Ipv4Addr>,
+    /// Whether VXLAN rides on IPv4 or IPv6: that of `address` and of every peer.
+    pub family: Family,
+    /// This node's VTEP; `None`: the interface's own address of `family`.
+    pub address: Option<IpAddr>,
     /// UDP port, 4789 unless set.
     pub port: u16,
 }
@@ -46,7 +52,7 @@ pub struct PeerPlan {
     /// Its name.
     pub name: String,
     /// Its VTEP.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
 /// What happens to broadcast, multicast and unknown unicast from a local port.
@@ -67,7 +73,17 @@ pub struct Subnet {
     pub prefix: u8,
 }
 
-/// One overlay network: a bridge domain and its VNI.
+/// An IPv6 subnet; host bits are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet6 {
+    /// The network address.
+    pub network: Ipv6Addr,
+    /// Prefix length, 1 to 126.
+    pub prefix: u8,
+}
+
+/// One subnet of an overlay network: a bridge domain and its VNI. A network with several subnets
+/// is several of these in a row, with the same name and id.
 #[derive(Clone, Debug)]
 pub struct NetworkPlan {
     /// Its name.
@@ -80,7 +96,11 @@ pub struct NetworkPlan {
     pub subnet: Subnet,
     /// The gateway address, answered on every node.
     pub gateway: Option<Ipv4Addr>,
-    /// Set only if the file sets it; the default is the underlay's MTU - 50.
+    /// Its IPv6 subnet, if it has one.
+    pub subnet6: Option<Subnet6>,
+    /// The IPv6 gateway address, answered on every node; only beside `gateway`, whose MAC it has.
+    pub gateway6: Option<Ipv6Addr>,
+    /// Set only if the file sets it; the default is the underlay's MTU less the outer headers.
     pub mtu: Option<u16>,
     /// The flooding rule.
     pub flood: Flood,
@@ -90,7 +110,13 @@ pub struct NetworkPlan {
     pub age_s: u32,
     /// The most learned rows. Default 65536.
     pub learn_limit: u32,
-    /// Every `[[network.NAME.endpoint]]`, in file order.
+    /// How its outer headers are written.
+    pub outer: OuterRules,
+    /// Whether packets with reserved VXLAN bits set are dropped.
+    pub strict: bool,
+    /// Whether packets from VTEPs that are no peers are accepted.
+    pub accepts_unknown_vteps: bool,
+    /// Every `[[network.NAME.endpoint]]` in this subnet, in file order.
     pub endpoints: Vec<EndpointPlan>,
 }
 
@@ -105,8 +131,23 @@ pub struct EndpointPlan {
     pub mac: Mac,
     /// Always there, except that a `device` may do without.
     pub address: Option<Ipv4Addr>,
+    /// Its IPv6 address, if it has one.
+    pub address6: Option<Ipv6Addr>,
+    /// Whether its port reaches only ports that are not isolated. For local ports only.
+    pub isolated: bool,
+    /// The most broadcast, multicast and unknown unicast frames a second that its port may
+    /// flood; 0: no limit. For local ports only.
+    pub storm_pps: u32,
     /// Where it lives.
     pub place: Place,
+}
+
+impl EndpointPlan {
+    /// Its addresses: none, one, or one of each IP version.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let (ipv4, ipv6) = (self.address.map(IpAddr::V4), self.address6.map(IpAddr::V6));
+        ipv4.into_iter().chain(ipv6)
+    }
 }
 
 /// Where an endpoint lives.

@@ -80,13 +80,35 @@ pub(super) struct Network {
     pub vni: Number,
     pub subnet: Text,
     pub gateway: Text,
+    pub subnet6: Text,
+    pub gateway6: Text,
     pub mtu: Number,
     pub flood: Text,
     pub learning: Switch,
     pub age_s: Number,
     pub learn_limit: Number,
+    pub source_ports: Option<Spanned<Ports>>,
+    pub udp_checksum: Switch,
+    pub ttl: Option<Spanned<Field>>,
+    pub dscp: Option<Spanned<Field>>,
+    pub df: Text,
+    pub strict: Switch,
+    pub unknown_vtep: Text,
+    #[serde(default)]
+    pub segment: Vec<Spanned<Segment>>,
     #[serde(default)]
     pub endpoint: Vec<Spanned<Endpoint>>,
+}
+
+/// `[[network.NAME.segment]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Segment {
+    pub vni: Number,
+    pub subnet: Text,
+    pub gateway: Text,
+    pub subnet6: Text,
+    pub gateway6: Text,
 }
 
 /// `[[network.NAME.endpoint]]`.
@@ -103,6 +125,10 @@ pub(super) struct Endpoint {
     pub kind: Text,
     pub mac: Text,
     pub address: Text,
+    pub address6: Text,
+    pub vni: Number,
+    pub isolated: Switch,
+    pub storm_pps: Number,
 }
 
 /// `[tuning]`.
@@ -141,35 +167,60 @@ pub(super) struct Interface {
     pub mode: Text,
 }
 
-/// `frames`: text (only `auto` will pass) or a number.
+/// A whole number, or text of which a rule lets only some pass.
 #[derive(Debug, PartialEq)]
-pub(super) enum Frames {
+pub(super) enum NumberOrText {
     /// As written.
     Text(String),
     /// As written.
     Number(i64),
 }
 
+/// `frames`: a number or `auto`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Frames(pub NumberOrText);
+
 impl<'de> Deserialize<'de> for Frames {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Frames, D::Error> {
-        from.deserialize_any(FramesVisitor)
+        from.deserialize_any(NumberOr("\"auto\"")).map(Frames)
     }
 }
 
-struct FramesVisitor;
+/// `ttl`, `dscp`: a number or `inherit`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Field(pub NumberOrText);
 
-impl Visitor<'_> for FramesVisitor {
-    type Value = Frames;
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Field, D::Error> {
+        from.deserialize_any(NumberOr("\"inherit\"")).map(Field)
+    }
+}
+
+/// `source_ports`: a range in text, or one number.
+#[derive(Debug, PartialEq)]
+pub(super) struct Ports(pub NumberOrText);
+
+impl<'de> Deserialize<'de> for Ports {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Ports, D::Error> {
+        from.deserialize_any(NumberOr("\"LOW-HIGH\"")).map(Ports)
+    }
+}
+
+/// Takes a number or text; holds what the text should be, for the error.
+struct NumberOr(&'static str);
+
+impl Visitor<'_> for NumberOr {
+    type Value = NumberOrText;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("\"auto\" or a whole number")
+        write!(out, "{} or a whole number", self.0)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Frames, E> {
-        Ok(Frames::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<NumberOrText, E> {
+        Ok(NumberOrText::Text(text.to_owned()))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Frames, E> {
-        Ok(Frames::Number(number))
+    fn visit_i64<E>(self, number: i64) -> Result<NumberOrText, E> {
+        Ok(NumberOrText::Number(number))
     }
 }

@@ -1,4 +1,4 @@
-//! From a 32-bit number of the underlay (a VNI, a VTEP's address) to an index of the small
+//! From a number of the underlay (a VNI, a VTEP's address) to an index of the small
 //! tables: immutable, part of a generation, asked twice per packet from the underlay.
 //!
 //! At most a quarter full, so that nearly every search is one multiplication and one compare; a
@@ -11,31 +11,54 @@ const SPREAD: u32 = 0x9e37_79b9;
 const LEAST_SLOTS: usize = 8;
 const SPARSE: usize = 4;
 
+/// What can be looked up.
+pub(super) trait Number: Copy + Eq + Default {
+    /// 32 bits of it, the high ones well mixed.
+    fn spread(self) -> u32;
+}
+
+impl Number for u32 {
+    #[inline]
+    fn spread(self) -> u32 {
+        self.wrapping_mul(SPREAD)
+    }
+}
+
+impl Number for u128 {
+    #[inline]
+    fn spread(self) -> u32 {
+        let [a, b, c, d] = [self >> 96, self >> 64, self >> 32, self].map(|word| word as u32);
+        let mixed = [b, c, d].iter().fold(a, |sum, word| sum.spread().rotate_left(16) ^ word);
+        mixed.spread()
+    }
+}
+
 /// A slot: the number and its index; the number 0 stands for an empty one.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    number: u32,
+struct Slot<N> {
+    number: N,
     index: u32,
 }
 
 /// The index of each number but 0, which is no VNI here and no VTEP's address.
 #[derive(Clone, Debug)]
-pub(super) struct Index {
+pub(super) struct Index<N> {
     /// A power of two of them.
-    slots: Box<[Slot]>,
+    slots: Box<[Slot<N>]>,
     /// The hash's high bits are the slot.
     shift: u32,
 }
 
-impl Index {
+impl<N: Number> Index<N> {
     /// Each number's position; of equal ones the last's.
-    pub fn new(numbers: impl ExactSizeIterator<Item = u32>) -> Index {
+    pub fn new(numbers: impl ExactSizeIterator<Item = N>) -> Index<N> {
         let slots = (numbers.len() * SPARSE).next_power_of_two().max(LEAST_SLOTS);
         let mut index = Index {
             slots: vec![Slot::default(); slots].into(),
             shift: 32 - slots.trailing_zeros(),
         };
-        for (position, number) in numbers.enumerate().filter(|(_, number)| *number != 0) {
+        let empty = N::default();
+        for (position, number) in numbers.enumerate().filter(|(_, number)| *number != empty) {
             let at = index.find(number);
             index.slots[at] = Slot { number, index: position as u32 };
         }
@@ -44,14 +67,14 @@ impl Index {
 
     /// Where the search for a number starts.
     #[inline]
-    fn home(&self, number: u32) -> usize {
-        (number.wrapping_mul(SPREAD) >> self.shift) as usize
+    fn home(&self, number: N) -> usize {
+        (number.spread() >> self.shift) as usize
     }
 
     /// The slot of a number, or the empty one where its search ends.
-    fn find(&self, number: u32) -> usize {
+    fn find(&self, number: N) -> usize {
         let mut at = self.home(number);
-        while self.slots[at].number != number && self.slots[at].number != 0 {
+        while self.slots[at].number != number && self.slots[at].number != N::default() {
             at = (at + 1) % self.slots.len();
         }
         at
@@ -59,12 +82,12 @@ impl Index {
 
     /// The position of a number.
     #[inline]
-    pub fn position(&self, number: u32) -> Option<u16> {
+    pub fn position(&self, number: N) -> Option<u16> {
         let mut slot = self.slots.get(self.home(number))?;
         if slot.number != number {
             slot = &self.slots[self.find(number)];
         }
-        (slot.number != 0).then_some(slot.index as u16)
+        (slot.number != N::default()).then_some(slot.index as u16)
     }
 }
 
@@ -86,6 +109,21 @@ mod tests {
             let positions = (0..).zip(&numbers).filter(|(_, number)| **number != 0);
             let model: HashMap<u32, u16> = positions.map(|(at, number)| (*number, at)).collect();
             for number in numbers.iter().chain(&asked).copied().chain([0, u32::MAX]) {
+                prop_assert_eq!(index.position(number), model.get(&number).copied());
+            }
+        }
+
+        /// Numbers that differ in one word only, whichever it is.
+        #[test]
+        fn wide_numbers_too(
+            words in prop::collection::vec((0..4u32, 0..200u32), 0..300), asked: Vec<u128>,
+        ) {
+            let number = |(at, word): &(u32, u32)| u128::from(*word) << (32 * at);
+            let numbers: Vec<u128> = words.iter().map(number).collect();
+            let index = Index::new(numbers.iter().copied());
+            let positions = (0..).zip(&numbers).filter(|(_, number)| **number != 0);
+            let model: HashMap<u128, u16> = positions.map(|(at, number)| (*number, at)).collect();
+            for number in numbers.iter().chain(&asked).copied().chain([0, u128::MAX]) {
                 prop_assert_eq!(index.position(number), model.get(&number).copied());
             }
         }

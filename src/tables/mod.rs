@@ -15,10 +15,10 @@ mod index;
 mod neighbours;
 mod raw;
 
-use std::{marker::PhantomData, net::Ipv4Addr, sync::Arc};
+use std::{marker::PhantomData, net::IpAddr, sync::Arc};
 
 pub use fdb::{FdbKey, FdbPlace, FdbView, FdbWriter, Found, Row, Stamp, State};
-pub use generation::{Bridge, Underlay, Vtep};
+pub use generation::{Bridge, Door, Gateway, Underlay, Vtep};
 pub use neighbours::{Neighbour, NeighbourView, NeighbourWriter, Owner};
 pub use raw::Compare;
 
@@ -39,6 +39,12 @@ pub const UNDERLAY: PortIx = PortIx(0);
 /// A remote VTEP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VtepIx(pub u16);
+
+impl VtepIx {
+    /// One that is no peer: frames may come from it where the network allows that, but nothing
+    /// is learned of it and nothing can be sent to it.
+    pub const UNKNOWN: VtepIx = VtepIx(u16::MAX);
+}
 
 /// A bridge domain: the inside of one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,7 +98,7 @@ impl Writer {
         let empty = Generation::new(underlay, Vec::new(), Vec::new());
         Writer {
             fdb: FdbWriter(raw::Writer::new(&epochs), PhantomData),
-            neighbours: NeighbourWriter(raw::Writer::new(&epochs), PhantomData),
+            neighbours: NeighbourWriter::new(&epochs),
             small: Publisher::new(Arc::clone(&epochs), empty),
             epochs,
         }
@@ -103,7 +109,7 @@ impl Writer {
         Reader {
             reading: self.epochs.reader(),
             fdb: self.fdb.0.table(),
-            neighbours: self.neighbours.0.table(),
+            neighbours: self.neighbours.table(),
             small: self.small.published(),
         }
     }
@@ -155,7 +161,7 @@ impl Writer {
     /// to do. Never waits; called whenever the control thread has been at work.
     pub fn tend(&mut self) -> bool {
         let [small, fdb, neighbours] =
-            [self.small.tend(), self.fdb.0.tend(), self.neighbours.0.tend()];
+            [self.small.tend(), self.fdb.0.tend(), self.neighbours.tend()];
         small || fdb || neighbours
     }
 }
@@ -176,7 +182,7 @@ impl Reader {
         let guard = self.reading.enter();
         View {
             fdb: FdbView(self.fdb.view(guard)),
-            neighbours: NeighbourView(self.neighbours.view(guard)),
+            neighbours: self.neighbours.view(guard),
             small: self.small.read(guard),
         }
     }
@@ -212,8 +218,8 @@ impl<'r> View<'r> {
 
     /// The peer of an outer source address.
     #[inline]
-    pub fn vtep_of(&self, address: Ipv4Addr) -> Option<VtepIx> {
-        self.small.vtep_of(address)
+    pub fn vtep_of(&self, address: impl Into<IpAddr>) -> Option<VtepIx> {
+        self.small.vtep_of(address.into())
     }
 
     /// A network's inside.
@@ -222,11 +228,10 @@ impl<'r> View<'r> {
         self.small.bridges.get(usize::from(bridge.0))
     }
 
-    /// The number ([`Mac::to_u64`](crate::wire::Mac::to_u64)) of a network's gateway; a number
-    /// that no MAC has, without one.
+    /// What a network's frames are held against on their way in.
     #[inline]
-    pub fn gateway_number(&self, bridge: BridgeIx) -> u64 {
-        self.small.gateways.get(usize::from(bridge.0)).copied().unwrap_or(u64::MAX)
+    pub fn door(&self, bridge: BridgeIx) -> Door {
+        self.small.doors.get(usize::from(bridge.0)).copied().unwrap_or(Door::NONE)
     }
 
     /// A VTEP's record.
@@ -237,7 +242,7 @@ impl<'r> View<'r> {
 
     /// Who has an address.
     #[inline]
-    pub fn neighbour(&self, bridge: BridgeIx, address: Ipv4Addr) -> Option<Neighbour> {
-        self.neighbours.lookup(bridge, address)
+    pub fn neighbour(&self, bridge: BridgeIx, address: impl Into<IpAddr>) -> Option<Neighbour> {
+        self.neighbours.lookup(bridge, address.into())
     }
 }

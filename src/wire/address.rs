@@ -1,6 +1,10 @@
 //! The two names a frame is switched by: its MAC address and its VXLAN network identifier.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 /// A 48-bit MAC address, bytes in wire order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +23,13 @@ impl Mac {
     /// True for broadcast and multicast: the group bit of the first byte (IEEE 802).
     pub const fn is_group(self) -> bool {
         self.0[0] & 1 == 1
+    }
+
+    /// True for what stays on one link, whoever forwards (IEEE 802.1Q, table 8-1): pause frames,
+    /// LACP, LLDP and the like. Not for spanning tree's (..:00), which a bridge that takes no part
+    /// in it passes on.
+    pub const fn is_link_constrained(self) -> bool {
+        matches!(self.0, [0x01, 0x80, 0xc2, 0, 0, 0x01..=0x0f])
     }
 
     /// The 48 bits as a number, first byte highest.
@@ -50,6 +61,34 @@ impl FromStr for Mac {
             return Err(wrong());
         }
         Ok(Mac(bytes))
+    }
+}
+
+/// The IP version of an underlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// That of an address.
+    pub const fn of(address: IpAddr) -> Family {
+        match address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
     }
 }
 

@@ -3,9 +3,9 @@
 //! A partial sum is a `u32` of at most 0xffff, so partial sums of up to 65537 pieces can
 //! be added with `+` before [`fold`]. Every piece but the last must have an even length.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{ipv4, udp::Udp};
+use super::{icmpv6, ipv4, udp::Udp};
 
 /// The partial sum of some bytes; an odd one at the end counts as if a zero followed.
 #[inline]
@@ -60,6 +60,13 @@ pub fn pseudo_ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, len: u16) -> u32 
     u32::from(fold(halves(src) + halves(dst) + u32::from(protocol) + u32::from(len)))
 }
 
+/// The same over IPv6 (RFC 8200, section 8.1); ICMPv6 has one too.
+#[inline]
+pub fn pseudo_ipv6(src: Ipv6Addr, dst: Ipv6Addr, next_header: u8, len: u32) -> u32 {
+    let lengths = (len >> 16) + (len & 0xffff) + u32::from(next_header);
+    u32::from(fold(sum(&src.octets()) + sum(&dst.octets()) + lengths))
+}
+
 /// True if the checksum in an IPv4 header (with its options) is right.
 #[inline]
 pub fn is_right_ipv4_header(header: &[u8]) -> bool {
@@ -85,6 +92,28 @@ pub fn udp_ipv4_is_right(src: Ipv4Addr, dst: Ipv4Addr, udp_datagram: &[u8]) -> b
     udp.checksum() == 0 || fold(pseudo + sum(datagram)) == 0xffff
 }
 
+/// True if a UDP datagram over IPv6 has a right checksum. Not so with 0, which says that there
+/// is none: whether that is allowed is the caller's to know (RFC 6936).
+#[inline]
+pub fn udp_ipv6_is_right(src: Ipv6Addr, dst: Ipv6Addr, udp_datagram: &[u8]) -> bool {
+    let Some((udp, _)) = Udp::parse(udp_datagram) else {
+        return false;
+    };
+    let Some(datagram) = udp_datagram.get(..usize::from(udp.length())) else {
+        return false;
+    };
+    let pseudo = pseudo_ipv6(src, dst, ipv4::UDP, u32::from(udp.length()));
+    udp.checksum() != 0 && fold(pseudo + sum(datagram)) == 0xffff
+}
+
+/// True if an ICMPv6 message (header and all that follows) has a right checksum (RFC 4443,
+/// section 2.3).
+#[inline]
+pub fn icmpv6_is_right(src: Ipv6Addr, dst: Ipv6Addr, message: &[u8]) -> bool {
+    let pseudo = pseudo_ipv6(src, dst, icmpv6::NEXT_HEADER, message.len() as u32);
+    fold(pseudo + sum(message)) == 0xffff
+}
+
 /// The checksum after one 16-bit word of what it covers has changed (RFC 1624, eqn 3).
 ///
 /// Right for everything that is not zero in all its bytes after the change.
@@ -95,7 +124,7 @@ pub fn update(old_checksum: u16, old_word: u16, new_word: u16) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use etherparse::{Ipv4Header, UdpHeader, checksum::Sum16BitWords};
+    use etherparse::{Icmpv6Header, Icmpv6Slice, Ipv4Header, UdpHeader, checksum::Sum16BitWords};
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -182,6 +211,23 @@ mod tests {
             let mut header = ip.clone();
             header.header_checksum = ip.calc_header_checksum();
             prop_assert!(is_right_ipv4_header(&header.to_bytes()));
+        }
+
+        #[test]
+        fn agrees_with_etherparse_on_icmpv6(
+            src: [u8; 16], dst: [u8; 16], mut message in vec(any::<u8>(), 8..200), noise: u16,
+        ) {
+            let read = Icmpv6Slice::from_slice(&message).unwrap();
+            let (kind, payload) = (read.icmp_type(), read.payload());
+            let theirs = Icmpv6Header::with_checksum(kind, src, dst, payload).unwrap();
+            // What of the header a type leaves unused, etherparse writes as zeros.
+            message[..8].copy_from_slice(&theirs.to_bytes()[..8]);
+            prop_assert!(icmpv6_is_right(src.into(), dst.into(), &message));
+            let wrong = theirs.checksum.wrapping_add(noise).to_be_bytes();
+            message[2..4].copy_from_slice(&wrong);
+            let theirs = Icmpv6Slice::from_slice(&message).unwrap();
+            let is_right = theirs.is_checksum_valid(src, dst);
+            prop_assert_eq!(icmpv6_is_right(src.into(), dst.into(), &message), is_right);
         }
 
         #[test]

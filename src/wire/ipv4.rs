@@ -106,6 +106,12 @@ impl<'a> Ipv4<'a> {
         self.word(6) & 0x3fff != 0
     }
 
+    /// True for every fragment but the first, whose payload starts in the middle.
+    #[inline]
+    pub fn is_later_fragment(self) -> bool {
+        self.word(6) & 0x1fff != 0
+    }
+
     /// How many more routers may forward it.
     #[inline]
     pub fn ttl(self) -> u8 {
@@ -236,6 +242,7 @@ mod tests {
             prop_assert_eq!(ours.identification(), theirs.identification);
             prop_assert_eq!(ours.dont_fragment(), theirs.dont_fragment);
             prop_assert_eq!(ours.is_fragment(), theirs.is_fragmenting_payload());
+            prop_assert_eq!(ours.is_later_fragment(), theirs.fragment_offset.value() != 0);
             prop_assert_eq!(ours.ttl(), theirs.time_to_live);
             prop_assert_eq!(ours.protocol(), theirs.protocol.0);
             prop_assert_eq!(ours.checksum(), theirs.header_checksum);

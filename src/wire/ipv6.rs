@@ -1,4 +1,4 @@
-//! The IPv6 header (RFC 8200, section 3), of inner frames: for the flow hash.
+//! The IPv6 header (RFC 8200, section 3), of inner frames and of the outer packets around them.
 //!
 //! Extension headers are not walked; they are payload here.
 
@@ -6,6 +6,15 @@ use std::net::Ipv6Addr;
 
 /// Bytes of the header.
 pub const LEN: usize = 40;
+
+/// The least MTU of a link, in bytes (RFC 8200, section 5): the kernel turns IPv6 off on an
+/// interface with less.
+pub const LEAST_MTU: u32 = 1280;
+
+/// The next header of a fragment.
+pub const FRAGMENT: u8 = 44;
+/// Where the header says what follows it.
+pub const NEXT_HEADER: usize = 6;
 
 /// A header to read.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +56,7 @@ impl<'a> Ipv6<'a> {
     /// [`super::ipv4`].
     #[inline]
     pub fn next_header(self) -> u8 {
-        self.0[6]
+        self.0[NEXT_HEADER]
     }
 
     /// How many more routers may forward it.

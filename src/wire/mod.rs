@@ -7,9 +7,11 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod ecn;
 pub mod ethernet;
 pub mod flow;
 pub mod icmp;
+pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod template;
@@ -18,7 +20,7 @@ pub mod vlan;
 pub mod vxlan;
 
 mod address;
-pub use address::{Mac, Vni};
+pub use address::{Family, Mac, Vni};
 
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,18 @@
 //! All views together: a captured packet from the outer Ethernet header to the inner
 //! message, and what cut off or random bytes do to every one of them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Mac, arp,
+    Mac,
     arp::Arp,
     checksum,
     ethernet::{self, Ethernet},
-    flow, icmp,
+    flow,
     icmp::Icmp,
+    icmpv6::{Icmpv6, Solicitation},
     ipv4::{self, Ipv4},
     ipv6::Ipv6,
     udp::Udp,
@@ -123,15 +124,16 @@ fn exercise(bytes: &[u8]) {
         let _ = (h.src_port(), h.dst_port(), h.checksum());
     }
     let _ = Vxlan::parse(bytes).map(|(h, _)| (h.has_vni(), h.vni_number(), h.reserved_is_zero()));
-    let _ = Icmp::parse(bytes).map(|(h, _)| (h.is_echo_request(), h.checksum()));
+    let _ =
+        Icmp::parse(bytes).map(|(h, _)| (h.is_echo_request(), h.may_cause_error(), h.checksum()));
+    let _ = Icmp::parse(bytes).map(|(h, _)| h.specific());
+    let _ =
+        Icmpv6::parse(bytes).map(|(h, _)| (h.is_echo_request(), h.may_cause_error(), h.specific()));
+    let _ = Solicitation::parse(bytes).map(|s| (s.target(), s.source_link_layer()));
+    let _ = checksum::icmpv6_is_right(Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED, bytes);
     let _ = (checksum::of(bytes), checksum::is_right_ipv4_header(bytes));
     let _ = checksum::udp_ipv4_is_right(Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST, bytes);
     let _ = (flow::hash(bytes), decapsulated(bytes));
-    let mut copy = bytes.to_vec();
-    icmp::write_echo_reply(&mut copy);
-    if let Some(packet) = copy.first_chunk_mut() {
-        arp::write_reply(packet, Mac::BROADCAST);
-    }
 }
 
 fn udp_len(payload: &[u8]) -> usize {

@@ -1,10 +1,31 @@
 //! A VLAN tag (IEEE 802.1Q, section 9.6): the four bytes behind an EtherType of
 //! [`ethernet::VLAN`](super::ethernet::VLAN) or [`QINQ`](super::ethernet::QINQ).
 //!
-//! Tagged frames are carried unchanged; [`super::flow`] looks through the tags.
+//! Tagged frames are carried unchanged; what has to know the packet inside looks through the tags
+//! by [`network_layer`].
+
+use super::ethernet::{self, Ethernet};
 
 /// Bytes of a tag: control information, then the EtherType of what follows.
 pub const LEN: usize = 4;
+/// Tags that are looked through.
+pub const MOST_TAGS: usize = 2;
+
+/// The EtherType of what `frame` carries behind its tags, and where that starts; a third tag
+/// counts as what is carried. `None` for a frame that ends before.
+#[inline]
+pub fn network_layer(frame: &[u8]) -> Option<(u16, usize)> {
+    let (header, mut rest) = Ethernet::parse(frame)?;
+    let mut ether_type = header.ether_type();
+    for _ in 0..MOST_TAGS {
+        if ether_type != ethernet::VLAN && ether_type != ethernet::QINQ {
+            break;
+        }
+        let (tag, inside) = Vlan::parse(rest)?;
+        (ether_type, rest) = (tag.ether_type(), inside);
+    }
+    Some((ether_type, frame.len() - rest.len()))
+}
 
 /// A tag to read.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +60,7 @@ impl<'a> Vlan<'a> {
 
 #[cfg(test)]
 mod tests {
-    use etherparse::{EtherType, SingleVlanHeader, VlanId, VlanPcp};
+    use etherparse::{EtherType, LaxSlicedPacket, SingleVlanHeader, VlanId, VlanPcp};
     use proptest::prelude::*;
 
     use super::*;
@@ -75,6 +96,30 @@ mod tests {
             prop_assert_eq!(ours.id(), id);
             prop_assert_eq!(ours.priority(), priority);
             prop_assert_eq!(ours.ether_type(), ether_type);
+        }
+
+        /// Up to two tags are looked through, as etherparse does; behind more, and cut short,
+        /// there is nothing to know.
+        #[test]
+        fn looks_through_tags_as_etherparse_does(
+            tags in prop::collection::vec((any::<bool>(), any::<u16>()), 0..=2), cut in 0usize..40,
+        ) {
+            let mut frame = vec![0u8; 12];
+            for (is_service, control) in &tags {
+                let kind = if *is_service { ethernet::QINQ } else { ethernet::VLAN };
+                frame.extend(kind.to_be_bytes());
+                frame.extend(control.to_be_bytes());
+            }
+            frame.extend(ethernet::IPV4.to_be_bytes());
+            frame.extend([0x45; 20]);
+            let ours = network_layer(&frame).unwrap();
+            let theirs = LaxSlicedPacket::from_ethernet(&frame).unwrap();
+            let payload = theirs.ether_payload().unwrap();
+            prop_assert_eq!(ours.0, payload.ether_type.0);
+            prop_assert_eq!(&frame[ours.1..], payload.payload);
+            let whole = 14 + 4 * tags.len();
+            let short = &frame[..cut.min(frame.len())];
+            prop_assert_eq!(network_layer(short).is_some(), short.len() >= whole);
         }
     }
 }

@@ -78,6 +78,49 @@ app.1   ol0123456789   access     mynet     copy        1   1450   up
 }
 
 #[test]
+fn a_cell_has_both_ip_versions() {
+    let served = Served::new(walkthrough::dual_stack);
+    assert_eq!(
+        served.show(&["neigh", "show"]),
+        "10.0.1.4 dev vxlan0 lladdr 02:42:0a:00:01:04 PERMANENT\n\
+         10.0.1.5 dev vxlan0 lladdr 02:42:0a:00:01:05 PERMANENT\n\
+         fd00:1::4 dev vxlan0 lladdr 02:42:0a:00:01:04 PERMANENT\n"
+    );
+    assert_eq!(
+        documented(&served, &["network", "list"]),
+        "\
+NETWORK ID     NAME    DRIVER    SCOPE    VNI   SUBNET                    GATEWAY               MTU   FLOOD
+ysbj86zsjo3i   mynet   overlay   swarm   4097   10.0.1.0/24,fd00:1::/64   10.0.1.1,fd00:1::1   1430   none
+ysbj86zsjo3i   mynet   overlay   swarm   4098   10.0.2.0/24,fd00:2::/64   -                    1430   none
+"
+    );
+    assert_eq!(
+        served.show(&["endpoint", "list"]),
+        "\
+NAME    NETWORK   ADDRESS                    MAC                 NODE    VTEP             KIND        PORT
+app.1   mynet     10.0.1.3/24,fd00:1::3/64   02:42:0a:00:01:03   node1   -                container   app.1
+app.2   mynet     fd00:2::4/64               02:42:0a:00:01:04   node2   172.19.188.123   remote      -
+"
+    );
+    let networks = served.json(&["network", "list"]);
+    assert_eq!(networks[0]["gateway6"], "fd00:1::1");
+    assert_eq!(networks[1].get("gateway6"), None);
+    assert_eq!(served.json(&["endpoint", "list"])[0]["address6"], "fd00:1::3/64");
+}
+
+#[test]
+fn every_json_row_of_a_subnet_has_its_vni() {
+    let served = Served::new(walkthrough::dual_stack);
+    let vnis = |arguments: &[&str]| -> Value {
+        served.json(arguments).as_array().unwrap().iter().map(|row| row["vni"].clone()).collect()
+    };
+    assert_eq!(vnis(&["fdb", "show"]), json!([4097, 4097, 4097, 4097, 4097]));
+    assert_eq!(vnis(&["neigh", "show"]), json!([4097, 4097, 4097]));
+    assert_eq!(vnis(&["endpoint", "list"]), json!([4097, 4098]));
+    assert_eq!(vnis(&["port", "list"]), json!([null, 4097]));
+}
+
+#[test]
 fn figures_reconcile_in_sight() {
     let served = Served::walkthrough();
     assert_eq!(
@@ -90,8 +133,8 @@ app.1            0          0            0          0         0             0   
 WORKER   RECEIVED   +   MADE   =   SENT   +   DROPPED   +   PENDING
 core 1        203   +      7   =    200   +         9   +         1
 
-NETWORK   LEARNED   LIMIT   MOVES   DAMPED   REFUSED   EVICTED   AGED
-mynet           2   65536       3        0         0         0     12
+NETWORK    VNI   LEARNED   LIMIT   MOVES   DAMPED   REFUSED   EVICTED   AGED
+mynet     4097         2   65536       3        0         0         0     12
 
 dropped:
   gateway_source    7
@@ -167,8 +210,12 @@ fn the_protocol_page_names_every_command_and_key() {
         Command::Stats,
         Command::Runtime,
     ]
-    .map(|command| (json!(command), walkthrough::answer(command).unwrap()))
-    {
+    .into_iter()
+    .flat_map(|command| {
+        let plain = walkthrough::answer(command.clone()).unwrap();
+        let dual_stack = walkthrough::dual_stack(command.clone()).unwrap();
+        [plain, dual_stack].map(|rows| (json!(command), rows))
+    }) {
         let request = json!({"version": 1, "command": command["command"]});
         assert!(page.contains(&format!("`{request}`")), "{request}");
         // Reasons are the data path's to name, not the protocol's.
@@ -259,7 +306,11 @@ memory      ";
     assert_eq!(
         object["networks"],
         json!([{"name": "mynet", "id": "ysbj86zsjo3iieivgvkzbr4ly", "vni": 4097,
-                "subnet": "10.0.1.0/24", "endpoints": 2, "endpoints_here": 1}])
+                "subnet": "10.0.1.0/24", "subnet6": null, "endpoints": 2, "endpoints_here": 1}])
+    );
+    assert_eq!(
+        object["underlay"],
+        json!({"interface": "eth0", "family": "IPv4", "address": "172.19.177.14", "port": 4789})
     );
     let memory = &object["memory"];
     let of = |key: &str| memory[key].as_u64().unwrap();
@@ -271,6 +322,34 @@ memory      ";
         .map(|port| port["bytes"].as_u64().unwrap())
         .sum();
     assert_eq!(of("total_bytes"), of("per_worker_chunks") * of("chunk_bytes") + ports);
+}
+
+#[test]
+fn check_counts_a_network_once_however_many_subnets_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node.toml");
+    let file = path.to_str().unwrap();
+    let profile = PROFILE
+        .replace("172.19.177.14", "fd00::1")
+        .replace("172.19.188.123", "fd00::2")
+        .replace("address = \"fd00::1\"\n", "")
+        + "[[network.mynet.segment]]\nvni = 4098\nsubnet = \"10.0.2.0/24\"\nsubnet6 = \"fd00:2::/64\"\n";
+    std::fs::write(&path, profile).unwrap();
+    let (code, text, stderr) = run(&["check", "--config", file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    for line in
+        ["\nunderlay    eth0, VTEP is its only IPv6 address,", "\nnetworks    1 (2 subnets)\n"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
+    let (_, text, _) = run(&["check", "--config", file, "-j"]);
+    let object: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(object["underlay"]["family"], "IPv6");
+    let rows: Vec<_> = object["networks"].as_array().unwrap().iter().collect();
+    assert_eq!((rows.len(), &rows[0]["id"]), (2, &rows[1]["id"]));
+    assert_eq!(rows[1]["name"], "mynet");
+    assert_eq!((&rows[1]["vni"], &rows[1]["subnet6"]), (&json!(4098), &json!("fd00:2::/64")));
+    assert_eq!((&rows[0]["endpoints"], &rows[1]["endpoints"]), (&json!(2), &json!(0)));
 }
 
 #[test]

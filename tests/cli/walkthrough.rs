@@ -6,6 +6,37 @@ use overlane::control::protocol::{
 };
 use serde_json::{Value, json};
 
+/// The walk-through's network with a second subnet, both with IPv6, and an endpoint in each.
+pub fn dual_stack(command: Command) -> Result<Value, String> {
+    let rows = match command {
+        Command::NeighShow => {
+            let ipv6 = NeighRow { dst: "fd00:1::4".into(), ..neighbours().remove(0) };
+            json!([&neighbours()[..], &[ipv6]].concat())
+        }
+        Command::NetworkList => {
+            let subnet = |number: u32| NetworkRow {
+                vni: 4096 + number,
+                subnet: format!("10.0.{number}.0/24"),
+                gateway: Some(format!("10.0.{number}.1")),
+                subnet6: Some(format!("fd00:{number}::/64")),
+                gateway6: Some(format!("fd00:{number}::1")),
+                mtu: 1430,
+                ..networks().remove(0)
+            };
+            json!([subnet(1), NetworkRow { gateway: None, gateway6: None, ..subnet(2) }])
+        }
+        Command::EndpointList => {
+            let [mut app1, mut app2, _]: [EndpointRow; 3] = endpoints().try_into().unwrap();
+            app1.address6 = Some("fd00:1::3/64".into());
+            (app2.address, app2.address6) = (None, Some("fd00:2::4/64".into()));
+            app2.vni = 4098;
+            json!([app1, app2])
+        }
+        other => return answer(other),
+    };
+    Ok(rows)
+}
+
 /// What the control thread would answer.
 pub fn answer(command: Command) -> Result<Value, String> {
     let rows = match command {
@@ -14,7 +45,7 @@ pub fn answer(command: Command) -> Result<Value, String> {
         Command::NetworkList => json!(networks()),
         Command::NetworkInspect { name } if name == "mynet" => inspected(),
         Command::NetworkInspect { name } => {
-            return Err(format!("network {name}: there is none: see `overlane network list`"));
+            return Err(format!("no network {name} here; there is mynet"));
         }
         Command::EndpointList => json!(endpoints()),
         Command::PeerList => json!(peers()),
@@ -30,7 +61,7 @@ pub fn remote(mac: &str, state: &str) -> FdbRow {
         mac: mac.into(),
         ifname: "vxlan0".into(),
         dst: Some("172.19.188.123".into()),
-        vni: Some(4097),
+        vni: 4097,
         flags: vec!["self".into()],
         master: None,
         state: state.into(),
@@ -43,7 +74,7 @@ fn local(mac: &str, port: &str, state: &str) -> FdbRow {
         mac: mac.into(),
         ifname: port.into(),
         dst: None,
-        vni: None,
+        vni: 4097,
         flags: vec![],
         master: Some("mynet".into()),
         state: state.into(),
@@ -69,6 +100,7 @@ pub fn neighbours() -> Vec<NeighRow> {
             lladdr: lladdr.into(),
             state: vec!["PERMANENT".into()],
             network: "mynet".into(),
+            vni: 4097,
         })
         .into()
 }
@@ -82,6 +114,8 @@ fn networks() -> Vec<NetworkRow> {
         vni: 4097,
         subnet: "10.0.1.0/24".into(),
         gateway: Some("10.0.1.1".into()),
+        subnet6: None,
+        gateway6: None,
         mtu: 1450,
         flood: "none".into(),
     }]
@@ -92,7 +126,9 @@ fn endpoints() -> Vec<EndpointRow> {
         name: name.into(),
         id: "0123".into(),
         network: "mynet".into(),
+        vni: 4097,
         address: Some(format!("10.0.1.{last}/24")),
+        address6: None,
         mac: format!("02:42:0a:00:01:{last:02x}"),
         node: node.into(),
         vtep: (kind == "remote").then(|| "172.19.188.123".into()),
@@ -133,6 +169,7 @@ fn ports() -> Vec<PortRow> {
             device: "eth0".into(),
             role: "underlay".into(),
             network: None,
+            vni: None,
             mode: "copy".into(),
             queues: 2,
             mtu: 1500,
@@ -143,6 +180,7 @@ fn ports() -> Vec<PortRow> {
             device: "ol0123456789".into(),
             role: "access".into(),
             network: Some("mynet".into()),
+            vni: Some(4097),
             mode: "copy".into(),
             queues: 1,
             mtu: 1450,
@@ -178,6 +216,7 @@ fn stats() -> Stats {
         }],
         networks: vec![NetworkStats {
             name: "mynet".into(),
+            vni: 4097,
             learned: 2,
             learn_limit: 65536,
             moves: 3,

@@ -41,6 +41,9 @@ fn arp_for_a_remote_endpoint() {
             .sends(PORT_1, &from_overlay)
             .sends(PORT_2, &from_overlay)
             .copies(1),
+        none("an unknown address is not asked of an owner elsewhere either")
+            .put(PORT_1, &arp_request(APP_2.mac, APP_1, STRANGER.ip))
+            .drops(Reason::NoFloodTarget, 1),
         none("an unknown address stays here").put(PORT_1, &to_all).sends(PORT_2, &to_all),
         head_end("an unknown address is asked of all")
             .put(PORT_1, &to_all)
@@ -51,6 +54,23 @@ fn arp_for_a_remote_endpoint() {
         none("the other network has no such neighbour")
             .put(OTHER_PORT, &asked_of_all)
             .drops(Reason::NoFloodTarget, 1),
+    ]);
+}
+
+/// Nobody else has the gateway's or the load balancer's address, whatever they say.
+#[test]
+fn claims_to_our_addresses_are_dropped() {
+    let as_gateway = Host { mac: LOCAL_2.mac, ..GATEWAY };
+    let as_balancer = Host { mac: APP_2.mac, ..LB };
+    let spoofed =
+        |name, frame: &[u8]| both(name).put(PORT_2, frame).drops(Reason::SpoofedAddress, 1);
+    run(&[
+        spoofed("an announcement", &arp_request(BROADCAST, as_gateway, GATEWAY.ip)),
+        spoofed("a request", &arp_request(BROADCAST, as_gateway, APP_1.ip)),
+        spoofed("a reply", &arp_reply(as_gateway, APP_1)),
+        both("from the overlay too")
+            .put(UNDERLAY, &to_us(&arp_request(BROADCAST, as_balancer, LB.ip)))
+            .drops(Reason::SpoofedAddress, 1),
     ]);
 }
 

@@ -185,7 +185,10 @@ fn what_cannot_be_wrapped() {
     let stays_here = udp_of(most + 1, APP_1, LOCAL_2);
     run(&[
         both("the largest frame").put(PORT_1, &fits).encapsulates(NODE_2, MYNET, &fits),
-        both("one byte more").put(PORT_1, &too_big).drops(Reason::TooBig, 1),
+        both("one byte more; nobody speaks for the switch")
+            .with_rules(|bridge| bridge.gateway = None)
+            .put(PORT_1, &too_big)
+            .drops(Reason::TooBig, 1),
         both("local frames need no room for headers")
             .put(PORT_1, &stays_here)
             .sends(PORT_2, &stays_here),

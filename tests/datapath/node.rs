@@ -17,12 +17,12 @@ use overlane::{
     af_xdp::{Area, Pool, Slot},
     counters::{PortCounters, PortTally, Reason, Tally},
     datapath::{Settings, Worker},
-    mailbox::{FromWorker, Mailbox, PortHandover, Sighting, Tick, ToWorker},
+    mailbox::{FromWorker, Mailbox, PortHandover, Sighting, StormLimit, Tick, ToWorker},
     port::memory::{FarEnd, MemoryPort},
     profile::{Flood, HugePages, Idle},
     tables::{
-        Bridge, BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Row, Underlay, Vtep, VtepIx,
-        Writer,
+        Bridge, BridgeIx, Endpoint, FdbKey, Gateway, Neighbour, Owner, PortIx, Row, Underlay, Vtep,
+        VtepIx, Writer,
     },
     wire::{Mac, Vni, template::OuterTemplate},
 };
@@ -96,20 +96,21 @@ fn bridge(vni: u32, networks: Networks, locals: &[PortIx]) -> Bridge {
             from_local.push(Endpoint::Remote(NODE_4_IX));
         }
     }
+    let gateway = Gateway { mac: mac(GATEWAY), ipv4: GATEWAY.ip.into(), ipv6: None };
     Bridge {
-        vni: Vni::new(vni).unwrap(),
         flood_from_local: from_local.into(),
         flood_from_overlay: locals.into(),
-        gateway: Some(mac(GATEWAY)),
-        answers_unicast_arp: networks.flood == Flood::None,
+        gateway: Some(gateway),
+        answers_unicast: networks.flood == Flood::None,
         learning: networks.learning,
+        ..Bridge::new(Vni::new(vni).unwrap())
     }
 }
 
-fn vtep(address: Ipv4Addr, known: bool) -> Vtep {
+pub fn vtep(address: Ipv4Addr, known: bool) -> Vtep {
     let to = Mac(ROUTER_MAC);
-    let template = OuterTemplate::new(to, Mac(OUR_MAC), NODE_1, address, 4789);
-    Vtep { address, template: known.then_some(template), most_inner: MOST_INNER }
+    let template = OuterTemplate::ipv4(to, Mac(OUR_MAC), NODE_1, address, 4789);
+    Vtep { address: address.into(), template: known.then_some(template), most_inner: MOST_INNER }
 }
 
 /// Where each MAC lives at first.
@@ -132,7 +133,7 @@ pub fn homes() -> HashMap<(BridgeIx, Mac), Endpoint> {
 
 /// The standard tables, with MACs at [`homes`].
 fn tables(networks: Networks) -> Writer {
-    let mut tables = Writer::new(Underlay { address: NODE_1, port: 4789 });
+    let mut tables = Writer::new(Underlay { address: NODE_1.into(), port: 4789 });
     publish(&mut tables, networks);
     set_homes(&mut tables, &homes());
     let owners = [
@@ -145,19 +146,21 @@ fn tables(networks: Networks) -> Writer {
         (MOVED_HERE, Owner::Endpoint),
     ];
     for (host, owner) in owners {
-        tables.neighbours.insert(MYNET_IX, host.ip.into(), Neighbour { mac: mac(host), owner });
+        tables.neighbours.insert(MYNET_IX, host.ip, Neighbour { mac: mac(host), owner });
     }
     let gateway = Neighbour { mac: mac(GATEWAY), owner: Owner::Gateway };
-    tables.neighbours.insert(OTHERNET_IX, GATEWAY.ip.into(), gateway);
+    tables.neighbours.insert(OTHERNET_IX, GATEWAY.ip, gateway);
     tables
 }
 
 /// The standard networks and VTEPs.
 pub fn publish(tables: &mut Writer, networks: Networks) {
-    tables.publish(
-        vec![bridge(MYNET, networks, &[PORT_1, PORT_2]), bridge(OTHERNET, networks, &[OTHER_PORT])],
-        vec![vtep(NODE_2, true), vtep(NODE_3, true), vtep(NODE_4, false)],
-    );
+    let vteps = vec![vtep(NODE_2, true), vtep(NODE_3, true), vtep(NODE_4, false)];
+    tables.publish(bridges(networks), vteps);
+}
+
+pub fn bridges(networks: Networks) -> Vec<Bridge> {
+    vec![bridge(MYNET, networks, &[PORT_1, PORT_2]), bridge(OTHERNET, networks, &[OTHER_PORT])]
 }
 
 /// Every MAC lives where `homes` says, and no other is known.
@@ -223,14 +226,33 @@ impl Node {
         node
     }
 
+    /// Changes both networks' rules.
+    pub fn set_rules(&mut self, change: impl Fn(&mut Bridge)) {
+        let (mut bridges, vteps) = (self.tables.bridges().to_vec(), self.tables.vteps().to_vec());
+        bridges.iter_mut().for_each(change);
+        self.tables.publish(bridges, vteps);
+    }
+
     /// Hands a new port over; it works from the next turn on.
     pub fn attach(&mut self, port: PortIx, bridge: Option<BridgeIx>, queues: usize) {
+        self.attach_limited(port, bridge, queues, 0);
+    }
+
+    /// The same for a port that may flood `storm_pps` frames a second; 0: no limit.
+    pub fn attach_limited(
+        &mut self,
+        port: PortIx,
+        bridge: Option<BridgeIx>,
+        queues: usize,
+        storm_pps: u32,
+    ) {
         let counters = Arc::new(PortCounters::default());
         let (queues, far_ends) = (0..queues)
             .map(|_| MemoryPort::new(Slot::take(&self.area).unwrap(), self.size.ring_frames))
             .unzip();
         self.ports.insert(port, TestPort { far_ends, counters: Arc::clone(&counters) });
-        self.tell(ToWorker::Attach(PortHandover { port, bridge, queues, counters }));
+        let storm = StormLimit::new(storm_pps, self.mailbox.tick.now()).map(Arc::new);
+        self.tell(ToWorker::Attach(PortHandover { port, bridge, queues, counters, storm }));
     }
 
     pub fn tell(&self, message: ToWorker<MemoryPort>) {

@@ -140,7 +140,7 @@ fn the_smallest_inner_frame_passes() {
 fn the_underlay_is_what_the_tables_say() {
     use overlane::tables::Underlay;
     let mut node = Node::new(FLOOD_NONE);
-    node.tables.set_underlay(Underlay { address: NODE_1, port: 8472 });
+    node.tables.set_underlay(Underlay { address: NODE_1.into(), port: 8472 });
     node.tables.publish(Vec::new(), Vec::new());
     node.put(UNDERLAY, &altered(|o| o.udp.destination_port = vxlan::PORT));
     node.put(UNDERLAY, &altered(|o| o.udp.destination_port = 8472));

@@ -9,7 +9,7 @@ use std::{fmt::Write as _, net::Ipv4Addr};
 use overlane::{
     counters::Reason,
     profile::Flood,
-    tables::{PortIx, UNDERLAY},
+    tables::{Bridge, PortIx, UNDERLAY},
 };
 
 use crate::{
@@ -34,6 +34,7 @@ enum Expected {
 pub struct Row {
     name: &'static str,
     modes: Vec<Networks>,
+    rules: fn(&mut Bridge),
     input: Vec<(PortIx, Vec<u8>)>,
     expected: Vec<(PortIx, Expected)>,
     drops: Vec<(Reason, u64)>,
@@ -44,6 +45,7 @@ fn row(name: &'static str, modes: &[Networks]) -> Row {
     Row {
         name,
         modes: modes.to_vec(),
+        rules: |_| {},
         input: Vec::new(),
         expected: Vec::new(),
         drops: Vec::new(),
@@ -70,6 +72,12 @@ impl Row {
     /// node4, whose next hop is unknown, is on the flood list too.
     pub fn with_node_4_on_the_list(mut self) -> Row {
         self.modes.iter_mut().for_each(|networks| networks.floods_to_node_4 = true);
+        self
+    }
+
+    /// The networks' rules differ from the usual ones.
+    pub fn with_rules(mut self, rules: fn(&mut Bridge)) -> Row {
+        self.rules = rules;
         self
     }
 
@@ -103,6 +111,7 @@ impl Row {
 
     fn run(&self, networks: Networks) -> Result<(), String> {
         let mut node = Node::new(networks);
+        node.set_rules(self.rules);
         for (port, packet) in &self.input {
             node.put(*port, packet);
         }

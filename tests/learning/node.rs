@@ -14,7 +14,8 @@ use overlane::{
     port::memory::{FarEnd, MemoryPort},
     profile::{HugePages, Idle},
     tables::{
-        Bridge, BridgeIx, Endpoint, FdbKey, PortIx, UNDERLAY, Underlay, Vtep, VtepIx, Writer,
+        Bridge, BridgeIx, Endpoint, FdbKey, Gateway, PortIx, UNDERLAY, Underlay, Vtep, VtepIx,
+        Writer,
     },
     wire::{Mac, Vni, template::OuterTemplate},
 };
@@ -61,7 +62,7 @@ impl Node {
         let area = Arc::new(Area::new(1024, 2048, HugePages::Never).unwrap());
         let mailbox = Arc::new(Mailbox::new(Arc::new(Tick::default())).unwrap());
         let settings = Settings { burst: 64, idle: Idle::Adaptive, transmit_ring: 256 };
-        let mut tables = Writer::new(Underlay { address: NODE_1, port: 4789 });
+        let mut tables = Writer::new(Underlay { address: NODE_1.into(), port: 4789 });
         let mut learning = Learning::new([Rules { learning: true, age_s, learn_limit }]);
         tables.publish(vec![bridge()], PEERS.map(vtep).into());
         let gateway = FdbKey::new(NET, Mac(GATEWAY.mac));
@@ -75,7 +76,8 @@ impl Node {
             far_ends.push(far_end);
             let bridge = (ix != UNDERLAY).then_some(NET);
             let counters = Arc::new(PortCounters::default());
-            let handover = PortHandover { port: ix, bridge, queues: vec![queue], counters };
+            let handover =
+                PortHandover { port: ix, bridge, queues: vec![queue], counters, storm: None };
             assert!(mailbox.tell(ToWorker::Attach(handover)).is_ok());
         }
         worker.turn();
@@ -164,17 +166,17 @@ impl Node {
 fn bridge() -> Bridge {
     let locals: Vec<_> = (1..=PORTS as u16).map(port).collect();
     Bridge {
-        vni: Vni::new(VNI).unwrap(),
         flood_from_local: [locals.as_slice(), &[NODE_2, NODE_3]].concat().into(),
         flood_from_overlay: locals.into(),
-        gateway: Some(Mac(GATEWAY.mac)),
-        answers_unicast_arp: false,
+        gateway: Some(Gateway { mac: Mac(GATEWAY.mac), ipv4: GATEWAY.ip.into(), ipv6: None }),
+        answers_unicast: false,
         learning: true,
+        ..Bridge::new(Vni::new(VNI).unwrap())
     }
 }
 
 fn vtep(address: Ipv4Addr) -> Vtep {
     let (router, ours) = (Mac([0x8a, 0, 0, 0, 0, 1]), Mac([0xaa, 0, 0, 0, 0, 1]));
-    let template = OuterTemplate::new(router, ours, NODE_1, address, 4789);
-    Vtep { address, template: Some(template), most_inner: 1464 }
+    let template = OuterTemplate::ipv4(router, ours, NODE_1, address, 4789);
+    Vtep { address: address.into(), template: Some(template), most_inner: 1464 }
 }

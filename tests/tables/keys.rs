@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 /// The tables of a node that knows nothing yet.
 pub fn empty_node() -> Writer {
-    Writer::new(Underlay { address: Ipv4Addr::new(172, 19, 177, 14), port: 4789 })
+    Writer::new(Underlay { address: Ipv4Addr::new(172, 19, 177, 14).into(), port: 4789 })
 }
 
 /// A MAC by its number.

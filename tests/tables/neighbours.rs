@@ -1,6 +1,9 @@
 //! Neighbours against a hash map: random operations, and every address asked through a reader.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use overlane::tables::{BridgeIx, Neighbour, Owner};
 use proptest::prelude::*;
@@ -9,8 +12,8 @@ use crate::keys::{bridge, empty_node, mac};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Insert(BridgeIx, Ipv4Addr, Neighbour),
-    Remove(BridgeIx, Ipv4Addr),
+    Insert(BridgeIx, IpAddr, Neighbour),
+    Remove(BridgeIx, IpAddr),
     Fill(u16, Neighbour),
     Tend,
     Ask,
@@ -18,7 +21,19 @@ enum Step {
 }
 
 /// Few addresses, those that look like nothing among them.
-fn address() -> impl Strategy<Value = Ipv4Addr> {
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![ipv4().prop_map(IpAddr::V4), ipv6().prop_map(IpAddr::V6)]
+}
+
+fn ipv6() -> impl Strategy<Value = Ipv6Addr> {
+    prop_oneof![
+        Just(Ipv6Addr::UNSPECIFIED),
+        Just(Ipv6Addr::from_bits(u128::MAX)),
+        (0..8u16).prop_map(|host| Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, host)),
+    ]
+}
+
+fn ipv4() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![
         Just(Ipv4Addr::UNSPECIFIED),
         Just(Ipv4Addr::BROADCAST),
@@ -62,9 +77,11 @@ proptest! {
                     prop_assert_eq!(before, model.insert((bridge, address), None).flatten());
                 }
                 Step::Fill(rows, to) => for n in 0..u32::from(rows) {
-                    let (bridge, address) = (BridgeIx(7), Ipv4Addr::from(n));
-                    tables.neighbours.insert(bridge, address, to);
-                    model.insert((bridge, address), Some(to));
+                    let wide = Ipv6Addr::from(u128::from(n) << 64);
+                    for address in [Ipv4Addr::from(n).into(), IpAddr::V6(wide)] {
+                        tables.neighbours.insert(BridgeIx(7), address, to);
+                        model.insert((BridgeIx(7), address), Some(to));
+                    }
                 },
                 Step::Tend => {
                     tables.tend();
@@ -76,6 +93,7 @@ proptest! {
                         prop_assert_eq!(view.neighbour(*bridge, *address), *to);
                     }
                     prop_assert_eq!(view.neighbour(BridgeIx(3), Ipv4Addr::LOCALHOST), None);
+                    prop_assert_eq!(view.neighbour(BridgeIx(3), Ipv6Addr::LOCALHOST), None);
                 }
             }
             prop_assert_eq!(tables.neighbours.len(), model.values().flatten().count());

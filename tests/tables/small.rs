@@ -3,7 +3,7 @@
 //! freed: all that a record holds follows from one number.
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -13,7 +13,7 @@ use std::{
 };
 
 use overlane::{
-    tables::{Bridge, BridgeIx, Endpoint, Reader, Underlay, View, Vtep, VtepIx, Writer},
+    tables::{Bridge, BridgeIx, Endpoint, Gateway, Reader, Underlay, View, Vtep, VtepIx, Writer},
     wire::{Mac, Vni, template::OuterTemplate},
 };
 
@@ -29,23 +29,31 @@ fn bridge(generation: u32, ix: u16) -> Bridge {
         let len = 1 + mix(generation, seed) % 40;
         vec![Endpoint::Remote(VtepIx(mix(generation, seed) as u16)); len as usize].into()
     };
+    let number = 1 + (generation % 100_000) * u32::from(MEMBERS) + u32::from(ix);
+    let vni = Vni::new(number).unwrap();
     Bridge {
-        vni: Vni::new(1 + (generation % 100_000) * u32::from(MEMBERS) + u32::from(ix)).unwrap(),
         flood_from_local: targets(1),
         flood_from_overlay: targets(2),
-        gateway: Some(mac(u64::from(generation))),
-        answers_unicast_arp: generation.is_multiple_of(2),
+        gateway: Some(gateway(generation)),
+        answers_unicast: generation.is_multiple_of(2),
         learning: generation.is_multiple_of(3),
+        strict: generation.is_multiple_of(5),
+        ..Bridge::new(vni)
     }
+}
+
+fn gateway(generation: u32) -> Gateway {
+    let ipv4 = Ipv4Addr::from_bits(generation);
+    Gateway { mac: mac(u64::from(generation)), ipv4, ipv6: None }
 }
 
 /// A record in its `version`-th state; `None` of a template now and then.
 fn vtep(ix: u16, version: u32) -> Vtep {
     let address = address(ix, version);
     let template = (!version.is_multiple_of(5)).then(|| {
-        OuterTemplate::new(mac(u64::from(version)), Mac::default(), address, address, 4789)
+        OuterTemplate::ipv4(mac(u64::from(version)), Mac::default(), address, address, 4789)
     });
-    Vtep { address, template, most_inner: mix(u32::from(ix), version) as u16 }
+    Vtep { address: address.into(), template, most_inner: mix(u32::from(ix), version) as u16 }
 }
 
 /// Both numbers can be read back.
@@ -53,23 +61,15 @@ fn address(ix: u16, version: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(ix) << 24 | version & 0xff_ffff)
 }
 
-fn same_template(one: &OuterTemplate, other: &OuterTemplate) -> bool {
-    let bytes = |template: &OuterTemplate| {
-        let mut bytes = [0; 64];
-        template.write(&mut bytes, 0, Vni::new(1).unwrap(), 0);
-        bytes
-    };
-    bytes(one) == bytes(other)
-}
-
 fn check_vtep(ix: u16, found: &Vtep) -> u32 {
-    let [low @ .., _, _, _] = found.address.octets();
+    let IpAddr::V4(address) = found.address else { panic!("VTEP {ix} has an IPv6 address") };
+    let [low @ .., _, _, _] = address.octets();
     assert_eq!(low, [ix as u8], "VTEP {ix} has another one's address");
-    let version = u32::from(found.address) & 0xff_ffff;
+    let version = u32::from(address) & 0xff_ffff;
     let expected = vtep(ix, version);
     assert_eq!(found.most_inner, expected.most_inner, "VTEP {ix} is torn");
     match (&found.template, &expected.template) {
-        (Some(found), Some(expected)) => assert!(same_template(found, expected), "torn template"),
+        (Some(found), Some(expected)) => assert!(found == expected, "torn template"),
         (found, expected) => assert_eq!(found.is_some(), expected.is_some(), "torn record"),
     }
     version
@@ -78,14 +78,15 @@ fn check_vtep(ix: u16, found: &Vtep) -> u32 {
 /// The generation that a reader sees, all of it.
 fn check_bridges(view: View<'_>) -> u32 {
     let first = view.bridge(BridgeIx(0)).unwrap();
-    let generation = first.gateway.unwrap().to_u64() as u32;
+    let generation = first.gateway.unwrap().mac.to_u64() as u32;
     for ix in 0..MEMBERS {
         let (found, expected) = (view.bridge(BridgeIx(ix)).unwrap(), bridge(generation, ix));
         assert_eq!(found.vni, expected.vni, "a bridge domain of another generation");
         assert_eq!(found.gateway, expected.gateway);
         assert_eq!(found.flood_from_local, expected.flood_from_local);
         assert_eq!(found.flood_from_overlay, expected.flood_from_overlay);
-        assert_eq!(found.answers_unicast_arp, expected.answers_unicast_arp);
+        assert_eq!(found.answers_unicast, expected.answers_unicast);
+        assert_eq!(view.door(BridgeIx(ix)).strict, expected.strict);
         assert_eq!(found.learning, expected.learning);
         assert_eq!(view.bridge_of(expected.vni.number()), Some(BridgeIx(ix)));
         assert_eq!(view.bridge_of(bridge(generation + 1, ix).vni.number()), None);
@@ -95,7 +96,8 @@ fn check_bridges(view: View<'_>) -> u32 {
 }
 
 fn underlay(version: u32) -> Underlay {
-    Underlay { address: Ipv4Addr::from(mix(version, 0) & !0xffff | version), port: version as u16 }
+    let address = Ipv4Addr::from(mix(version, 0) & !0xffff | version);
+    Underlay { address: address.into(), port: version as u16 }
 }
 
 fn publish(tables: &mut Writer, generation: u32, versions: &[u32]) {
@@ -239,7 +241,8 @@ fn small_tables_answer_what_was_published() {
 fn an_address_leads_to_the_vtep_that_has_it_now() {
     let mut tables = empty_node();
     publish(&mut tables, 1, &[1; MEMBERS as usize]);
-    let record = |address| Vtep { address, template: None, most_inner: 1450 };
+    let record =
+        |address: Ipv4Addr| Vtep { address: address.into(), template: None, most_inner: 1450 };
     let (first, second) = (address(0, 1), address(1, 1));
     assert!(tables.set_vtep(VtepIx(0), record(second)));
     assert!(tables.set_vtep(VtepIx(1), record(first)));

@@ -68,19 +68,17 @@ fn address(vtep: u8) -> Ipv4Addr {
 /// A VTEP's record, with a next hop to tell it from others.
 fn record(address: Ipv4Addr, next_hop: u8) -> Vtep {
     let (to, from) = (Mac([0x02, 9, 9, 9, 9, next_hop]), Mac([0x02, 8, 8, 8, 8, 8]));
-    let template = OuterTemplate::new(to, from, US, address, vxlan::PORT);
-    Vtep { address, template: Some(template), most_inner: 1464 }
+    let template = OuterTemplate::ipv4(to, from, US, address, vxlan::PORT);
+    Vtep { address: address.into(), template: Some(template), most_inner: 1464 }
 }
 
 fn bridge(floods_to: usize) -> Bridge {
     let list: Vec<_> = (0..floods_to as u16).map(|n| Endpoint::Local(PortIx(n + 100))).collect();
     Bridge {
-        vni: Vni::new(VNI).unwrap(),
         flood_from_local: list.clone().into(),
         flood_from_overlay: list.into(),
-        gateway: None,
-        answers_unicast_arp: false,
-        learning: false,
+        answers_unicast: false,
+        ..Bridge::new(Vni::new(VNI).unwrap())
     }
 }
 
@@ -196,7 +194,13 @@ impl Node {
         let counters = Arc::new(PortCounters::default());
         self.meters.push(meter);
         self.counters.push(Arc::clone(&counters));
-        self.tell(ToWorker::Attach(PortHandover { port, bridge, queues: vec![queue], counters }));
+        self.tell(ToWorker::Attach(PortHandover {
+            port,
+            bridge,
+            queues: vec![queue],
+            counters,
+            storm: None,
+        }));
     }
 
     fn tell(&self, message: ToWorker<ReplayPort>) {
@@ -306,7 +310,7 @@ fn turn(mut worker: Worker<ReplayPort>, stop: &AtomicBool) -> Counts {
 }
 
 fn tables() -> Writer {
-    let mut tables = Writer::new(Underlay { address: US, port: vxlan::PORT });
+    let mut tables = Writer::new(Underlay { address: US.into(), port: vxlan::PORT });
     tables.publish(vec![bridge(5)], (0..4).map(|n| record(address(n), 0)).collect());
     let homes = [
         (0, Endpoint::Remote(VTEPS[0])),

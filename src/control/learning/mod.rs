@@ -20,6 +20,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+pub use crate::mailbox::TICKS_PER_S;
 use crate::{
     mailbox::Sighting,
     tables::{BridgeIx, Endpoint, FdbKey, FdbWriter, Row, Stamp, State},
@@ -29,8 +30,6 @@ use ageing::Sweep;
 use fair::{Search, Shares};
 use recent::{Latest, Moves, Order, Verdict};
 
-/// Ticks in a second.
-pub const TICKS_PER_S: u32 = 10;
 /// How long a MAC is held where it is when it moves too often, in seconds.
 pub const HOLD_S: u32 = 5;
 /// How far ahead of its turn a sighting's row is asked for.

@@ -27,7 +27,7 @@ fn rules(age_s: u32, learn_limit: u32) -> Rules {
 }
 
 fn writer() -> Writer {
-    Writer::new(Underlay { address: Ipv4Addr::UNSPECIFIED, port: 4789 })
+    Writer::new(Underlay { address: Ipv4Addr::UNSPECIFIED.into(), port: 4789 })
 }
 
 fn mac(number: u32) -> Mac {
@@ -327,7 +327,7 @@ fn an_older_sighting_of_the_same_stamp_unit_undoes_nothing() {
 fn the_last_of_one_tick_wins_whoever_comes_first() {
     let (mut tables, mut learning) = (writer(), Learning::new([rules(300, 1000)]));
     let [a, b, ..] = PLACES;
-    let others = (100..150).map(|number| seen(0, number, a, 5));
+    let others = (100..103).map(|number| seen(0, number, a, 5));
     let held = learning.hear(
         &mut tables.fdb,
         others.chain([seen(0, 1, a, 5), seen(0, 1, b, 5)]).collect::<Vec<_>>(),

@@ -4,7 +4,7 @@
 //! where to look, not what is there now: the reader asks [`super::Netlink`] again.
 
 use std::{
-    net::Ipv4Addr,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -22,13 +22,16 @@ use super::{
 /// A burst of changes (a thousand containers starting) waits in the socket until it is read.
 const RECEIVE_BYTES: usize = 4 << 20;
 const DATAGRAM_BYTES: usize = 64 * 1024;
-/// Links, neighbours, IPv4 addresses, routes and rules.
-const GROUPS: [u32; 5] = [
+/// Links, neighbours, addresses, routes and rules.
+const GROUPS: [u32; 8] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_NEIGH,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV4_ROUTE,
     libc::RTNLGRP_IPV4_RULE,
+    libc::RTNLGRP_IPV6_IFADDR,
+    libc::RTNLGRP_IPV6_ROUTE,
+    libc::RTNLGRP_IPV6_RULE,
 ];
 
 /// Something that changed.
@@ -52,19 +55,19 @@ pub enum Change {
         /// The name it had.
         name: String,
     },
-    /// A row of the ARP table is new, has changed, or is gone.
+    /// A row of the neighbour table (ARP, ND) is new, has changed, or is gone.
     Neighbour {
         /// The interface.
         index: u32,
         /// Whose row.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
-    /// An interface has gained or lost an IPv4 address.
+    /// An interface has gained or lost an address, or its state changed.
     Address {
         /// The interface.
         index: u32,
     },
-    /// An IPv4 route or routing rule came or went: any destination's way may differ now.
+    /// A route or routing rule came or went: any destination's way may differ now.
     Route,
     /// Changes were lost (they came faster than they were read, or were not understood): look at
     /// everything again.
@@ -127,7 +130,7 @@ impl Events {
     }
 }
 
-/// `None` for what concerns nobody here, such as IPv6 and bridge rows. A message that the decoder
+/// `None` for what concerns nobody here, such as a bridge's rows. A message that the decoder
 /// does not understand might have been a deletion, so it counts as lost.
 fn read_change(bytes: &[u8]) -> Option<Change> {
     let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {

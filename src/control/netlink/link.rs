@@ -5,11 +5,11 @@
 use anyhow::{Context, Result, bail};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
+    link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
 };
 
 use super::{Netlink, Refusal};
-use crate::wire::Mac;
+use crate::wire::{Family, Mac};
 
 /// An interface at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct Link {
     pub mac: Mac,
     /// Bytes of the largest packet, Ethernet header not counted.
     pub mtu: u32,
+    /// Bytes of the largest IPv6 packet, which may be less (net.ipv6.conf.DEV.mtu); `None`: the
+    /// interface has no IPv6.
+    pub ipv6_mtu: Option<u32>,
     /// `IFF_UP`: switched on by its administrator.
     pub up: bool,
     /// `IFF_LOWER_UP`: up, and the carrier is there (a veth: its other end is up too).
@@ -38,6 +41,16 @@ pub struct Link {
     pub tx_dropped: u64,
     /// `veth`, `vxlan`, ...; `None` for hardware.
     pub kind: Option<String>,
+}
+
+impl Link {
+    /// Bytes of the largest packet of an IP version.
+    pub fn mtu_of(&self, family: Family) -> u32 {
+        match (family, self.ipv6_mtu) {
+            (Family::V6, Some(ipv6)) => ipv6.min(self.mtu),
+            _ => self.mtu,
+        }
+    }
 }
 
 impl Netlink {
@@ -156,6 +169,7 @@ pub(super) fn read_link(message: &LinkMessage) -> Link {
                 link.tx_dropped = stats.tx_dropped;
             }
             LinkAttribute::LinkInfo(rows) => link.kind = kind_of(rows),
+            LinkAttribute::AfSpecUnspec(rows) => link.ipv6_mtu = ipv6_mtu(rows),
             _ => {}
         }
     }
@@ -173,6 +187,19 @@ fn program_id(rows: &[LinkXdp]) -> Option<u32> {
     })
 }
 
+/// `IFLA_INET6_CONF` has the interface's sysctls.
+fn ipv6_mtu(rows: &[AfSpecUnspec]) -> Option<u32> {
+    let of_ipv6 = rows.iter().find_map(|row| match row {
+        AfSpecUnspec::Inet6(rows) => Some(rows),
+        _ => None,
+    });
+    let mtu = of_ipv6?.iter().find_map(|row| match row {
+        AfSpecInet6::DevConf(conf) => u32::try_from(conf.mtu6).ok(),
+        _ => None,
+    });
+    mtu.filter(|mtu| *mtu != 0)
+}
+
 fn kind_of(rows: &[LinkInfo]) -> Option<String> {
     rows.iter().find_map(|row| match row {
         LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -182,6 +209,8 @@ fn kind_of(rows: &[LinkInfo]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_route::link::Inet6DevConf;
+
     use super::*;
 
     #[test]
@@ -192,6 +221,30 @@ mod tests {
         for bad in ["", ".", "..", "1234567890123456", "a b", "a/b", "a:b", "veth%d", "a\n"] {
             assert!(check_interface_name(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn ipv6_may_have_a_smaller_mtu() {
+        let link = |ipv6_mtu| Link { mtu: 1500, ipv6_mtu, ..Link::default() };
+        for (ipv6, v6) in [(None, 1500), (Some(1500), 1500), (Some(1400), 1400), (Some(9000), 1500)]
+        {
+            assert_eq!(link(ipv6).mtu_of(Family::V6), v6);
+            assert_eq!(link(ipv6).mtu_of(Family::V4), 1500);
+        }
+        let mut conf = Inet6DevConf::default();
+        conf.mtu6 = 1400;
+        let read = |conf| ipv6_mtu(&[AfSpecUnspec::Inet6(vec![AfSpecInet6::DevConf(conf)])]);
+        assert_eq!(read(conf), Some(1400));
+        assert_eq!(read(Inet6DevConf::default()), None);
+        assert_eq!(ipv6_mtu(&[]), None);
+    }
+
+    /// Held against what the kernel says in another place.
+    #[test]
+    fn the_ipv6_mtu_is_the_sysctls() {
+        let Ok(sysctl) = std::fs::read_to_string("/proc/sys/net/ipv6/conf/lo/mtu") else { return };
+        let link = Netlink::open().unwrap().link_by_name("lo").unwrap().unwrap();
+        assert_eq!(link.ipv6_mtu, sysctl.trim().parse().ok());
     }
 
     #[test]

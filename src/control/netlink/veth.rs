@@ -4,7 +4,13 @@
 //! The switch calls it for every endpoint with a `netns`. All or nothing: after an error there is
 //! no pair.
 
-use std::{fs, io::ErrorKind, net::Ipv4Addr, os::fd::AsRawFd, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    net::{Ipv4Addr, Ipv6Addr},
+    os::fd::AsRawFd,
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, bail};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -17,7 +23,10 @@ use netlink_packet_route::{
 };
 
 use super::{Netlink, Refusal, link::check_interface_name, namespace};
-use crate::{af_xdp::offload, wire::Mac};
+use crate::{
+    af_xdp::offload,
+    wire::{Mac, ipv6},
+};
 
 /// What an endpoint's veth pair shall be.
 #[derive(Clone, Debug)]
@@ -36,10 +45,14 @@ pub struct EndpointVeth {
     pub address: Ipv4Addr,
     /// Its prefix length.
     pub prefix: u8,
+    /// The container's IPv6 address and prefix length, if it has one.
+    pub address6: Option<(Ipv6Addr, u8)>,
     /// The MTU of both ends.
     pub mtu: u32,
     /// The gateway of a default route in there, if one is wanted.
     pub default_via: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub default_via6: Option<Ipv6Addr>,
 }
 
 impl Netlink {
@@ -144,6 +157,17 @@ fn check(spec: &EndpointVeth) -> Result<()> {
     if spec.prefix > 32 {
         bail!("{}/{}: a prefix length is at most 32", spec.address, spec.prefix);
     }
+    let Some((address, prefix)) = spec.address6 else { return Ok(()) };
+    if prefix > 128 {
+        bail!("{address}/{prefix}: a prefix length is at most 128");
+    }
+    if spec.mtu < ipv6::LEAST_MTU {
+        bail!(
+            "the address {address} needs an mtu of at least {}, and the network's is {}: raise it (and the underlay's), or leave address6 out",
+            ipv6::LEAST_MTU,
+            spec.mtu
+        );
+    }
     Ok(())
 }
 
@@ -180,14 +204,37 @@ fn furnish(spec: &EndpointVeth) -> Result<()> {
     let link = netlink.link_by_name(name)?;
     let index = link.with_context(|| format!("interface `{name}` vanished"))?.index;
     netlink.add_ipv4_address(index, spec.address, spec.prefix)?;
+    if let Some((address, prefix)) = spec.address6 {
+        // The profile has looked for duplicates, and the switch answers for every address that
+        // it knows: the kernel's own check could only delay the container.
+        let added = netlink.add_ipv6_address(index, address, prefix);
+        added
+            .map_err(|error| if is_off(&error) { error.context(switch_on(name)) } else { error })?;
+    }
     if let Some(loopback) = netlink.link_by_name("lo")? {
         netlink.set_up(loopback.index, true)?;
     }
     netlink.set_up(index, true)?;
     if let Some(gateway) = spec.default_via {
-        netlink.add_default_route(index, gateway)?;
+        netlink.add_default_route(index, gateway.into())?;
+    }
+    if let Some(gateway) = spec.default_via6 {
+        netlink.add_default_route(index, gateway.into())?;
     }
     Ok(())
+}
+
+/// Of the interface, or of the whole kernel (net/ipv6/addrconf.c: addrconf_add_dev).
+fn is_off(refused: &anyhow::Error) -> bool {
+    let off = [libc::EACCES, libc::EOPNOTSUPP, libc::EAFNOSUPPORT];
+    Refusal::errno_of(refused).is_some_and(|errno| off.contains(&errno))
+}
+
+fn switch_on(name: &str) -> String {
+    format!(
+        "IPv6 is disabled in the container: sysctl net.ipv6.conf.{name}.disable_ipv6 must be 0 (a \
+         new interface takes it from net.ipv6.conf.default.disable_ipv6), or leave address6 out"
+    )
 }
 
 #[cfg(test)]
@@ -204,8 +251,10 @@ mod tests {
             mac: Mac::from_ipv4(address),
             address,
             prefix: 24,
+            address6: None,
             mtu: 1450,
             default_via: None,
+            default_via6: None,
         }
     }
 
@@ -218,6 +267,12 @@ mod tests {
         assert!(check(&EndpointVeth { mac: Mac::BROADCAST, ..app1() }).is_err());
         assert!(check(&EndpointVeth { mac: Mac::default(), ..app1() }).is_err());
         assert!(check(&EndpointVeth { prefix: 33, ..app1() }).is_err());
+        let address6 = |prefix| Some(("fd00:1::3".parse().unwrap(), prefix));
+        assert!(check(&EndpointVeth { address6: address6(64), ..app1() }).is_ok());
+        assert!(check(&EndpointVeth { address6: address6(129), ..app1() }).is_err());
+        let small = EndpointVeth { address6: address6(64), mtu: 1279, ..app1() };
+        assert!(check(&small).unwrap_err().to_string().contains("at least 1280"));
+        assert!(check(&EndpointVeth { address6: None, ..small }).is_ok());
     }
 
     #[test]

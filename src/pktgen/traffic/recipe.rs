@@ -6,8 +6,10 @@ use super::{FIRST_PORT, Pick};
 use crate::{
     pktgen::stamp,
     wire::{
-        Mac, Vni, checksum, ethernet, ipv4,
-        template::{OUTER_LEN, OuterTemplate},
+        Mac, Vni, checksum, ethernet,
+        flow::Inner,
+        ipv4,
+        template::{OUTER_LEN, OuterRules, OuterTemplate},
         udp,
     },
 };
@@ -211,9 +213,11 @@ fn plain_header(ends: &Ends) -> [u8; PLAIN_LEN] {
 /// The switch's own outer headers, with lengths and VNI of zero.
 fn outer_header(outer: &Outer) -> [u8; OUTER_LEN] {
     let Ends { dst_mac, src_mac, src_ip, dst_ip } = outer.ends;
-    let template = OuterTemplate::new(dst_mac, src_mac, src_ip, dst_ip, outer.port);
+    let template = OuterTemplate::ipv4(dst_mac, src_mac, src_ip, dst_ip, outer.port);
     let mut headroom_end = [0; 64];
-    template.write(&mut headroom_end, 0, ANY_VNI, FIRST_OUTER_PORT);
+    let any = Inner { hash: 0, tos: 0, hops: 0, dont_fragment: true };
+    let fields = OuterRules::default().fields(&any, 0, ANY_VNI);
+    template.write_ipv4(&mut headroom_end, &fields);
     let mut header = [0; OUTER_LEN];
     header.copy_from_slice(&headroom_end[64 - OUTER_LEN..]);
     for field in [TOTAL_LEN, CHECKSUM, UDP_LEN] {

@@ -1,19 +1,24 @@
 //! `[[network.NAME.endpoint]]`: who it is, where it lives, and that nobody else is there.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use toml::Spanned;
 
 use super::{
+    address,
     network::{Node, Seen},
     place,
     problems::Problems,
+    segment::Segment,
     words,
 };
 use crate::{
     profile::{
         identity,
-        plan::{EndpointPlan, Place, Subnet},
+        plan::{EndpointPlan, Place},
         raw,
     },
     wire::Mac,
@@ -25,42 +30,65 @@ pub(super) struct Ground<'r> {
     pub node: &'r Node<'r>,
     /// Its network's name.
     pub network: &'r str,
-    /// Its network's subnet, unless that is wrong.
-    pub subnet: Option<Subnet>,
-    /// Its network's gateway, if it has one and it is right.
-    pub gateway: Option<Ipv4Addr>,
+    /// Its network's subnets, one at least.
+    pub segments: &'r [Segment],
+}
+
+impl Ground<'_> {
+    /// A segment in a sentence; the network itself if it has no other.
+    pub(super) fn title(&self, segment: &Segment) -> String {
+        match segment.vni {
+            Some(vni) if self.segments.len() > 1 => {
+                format!("the segment of VNI {} of network {}", vni.number(), self.network)
+            }
+            _ => format!("network {}", self.network),
+        }
+    }
 }
 
 /// What one network has seen, and the byte offset of its first place.
 #[derive(Default)]
-struct Neighbours {
+pub(super) struct Neighbours {
     names: HashMap<String, usize>,
-    addresses: HashMap<Ipv4Addr, usize>,
-    macs: HashMap<Mac, (String, usize)>,
+    /// IPv4 addresses.
+    pub addresses: HashMap<Ipv4Addr, usize>,
+    /// IPv6 addresses.
+    pub addresses6: HashMap<Ipv6Addr, usize>,
+    /// MACs by the number of their segment, each of which is a bridge domain; and where they live.
+    macs: HashMap<(usize, Mac), (String, usize)>,
 }
 
-/// Every endpoint of a network, in file order.
+/// Every endpoint of a network, in file order, for each of its segments.
 pub(super) fn check_all(
     problems: &mut Problems,
     ground: &Ground,
     seen: &mut Seen,
     tables: &[Spanned<raw::Endpoint>],
-) -> Option<Vec<EndpointPlan>> {
+) -> Option<Vec<Vec<EndpointPlan>>> {
     let mut neighbours = Neighbours::default();
     let plans: Vec<_> =
         tables.iter().map(|table| check(problems, ground, seen, &mut neighbours, table)).collect();
-    plans.into_iter().collect()
+    let mut by_segment: Vec<_> = ground.segments.iter().map(|_| Vec::new()).collect();
+    for plan in plans {
+        let (segment, plan) = plan?;
+        by_segment[segment].push(plan);
+    }
+    Some(by_segment)
 }
 
+/// The endpoint, and the number of its segment.
 fn check(
     problems: &mut Problems,
     ground: &Ground,
     seen: &mut Seen,
     neighbours: &mut Neighbours,
     table: &Spanned<raw::Endpoint>,
-) -> Option<EndpointPlan> {
+) -> Option<(usize, EndpointPlan)> {
     let raw = table.get_ref();
-    let place = place::check(problems, ground, seen, table);
+    let number = address::segment(problems, ground, raw);
+    let segment = number.map(|number| &ground.segments[number]);
+    let place = place::check(problems, ground, segment, seen, table);
+    let port_rules = place::port_rules(problems, raw);
     let name = name(problems, ground, neighbours, table, place.as_ref());
     let id = match (&raw.id, name, &place) {
         (Some(text), _, _) => given_id(problems, seen, text),
@@ -69,15 +97,30 @@ fn check(
         }
         (None, _, _) => None,
     };
-    let (address, address_is_new) = address(problems, ground, neighbours, table);
-    let mac = mac(problems, ground, raw, address.flatten());
-    if let (Some(mac), Some(place)) = (mac, &place) {
+    if let (Some(id), Some(Place::Netns { .. })) = (&id, &place) {
+        host_device(problems, seen, table, id);
+    }
+    let (address, address_is_new) = address::ipv4(problems, segment, neighbours, table);
+    let address6 = address::ipv6(problems, ground, segment, neighbours, raw);
+    let mac = mac(problems, segment, raw, address.flatten());
+    if let (Some(mac), Some(place), Some(number)) = (mac, &place, number) {
         // A MAC made from an address that is used twice is the same mistake, told already.
         if raw.mac.is_some() || address_is_new {
-            one_place(problems, neighbours, raw, mac, place);
+            one_place(problems, neighbours, raw, (number, mac), place);
         }
     }
-    Some(EndpointPlan { name: name?.clone(), id: id?, mac: mac?, address: address?, place: place? })
+    let (isolated, storm_pps) = port_rules?;
+    let plan = EndpointPlan {
+        name: name?.clone(),
+        id: id?,
+        mac: mac?,
+        address: address?,
+        address6: address6?,
+        isolated,
+        storm_pps,
+        place: place?,
+    };
+    Some((number?, plan))
 }
 
 /// The node that a place is on.
@@ -111,41 +154,31 @@ fn given_id(problems: &mut Problems, seen: &mut Seen, text: &Spanned<String>) ->
     Some(id)
 }
 
-/// The address (`Some(None)`: a device without one), and whether it is here for the first time.
-fn address(
-    problems: &mut Problems,
-    ground: &Ground,
-    neighbours: &mut Neighbours,
-    table: &Spanned<raw::Endpoint>,
-) -> (Option<Option<Ipv4Addr>>, bool) {
-    let raw = table.get_ref();
-    let Some(text) = &raw.address else {
-        if raw.device.is_none() {
-            let remedy = "add address = \"10.0.1.3\"; only a device can do without";
-            return (problems.missing(table.span(), "address", remedy), true);
-        }
-        return (Some(None), true);
-    };
-    let parsed = words::ipv4(text.get_ref(), "an endpoint");
-    let Some(address) = problems.judge_parsed(text, parsed) else {
-        return (None, true);
-    };
-    if ground.gateway == Some(address) {
-        let message =
-            format!("{address} is the network's gateway; give the endpoint its own address");
-        return (problems.at(text, message), false);
+/// Two containers' ids must differ where their devices' names are made from them; that one id
+/// is there twice is told already.
+fn host_device(problems: &mut Problems, seen: &mut Seen, table: &Spanned<raw::Endpoint>, id: &str) {
+    let text = &table.get_ref().id;
+    let written = text.as_ref().map_or(table.span().start, |text| text.span().start);
+    let device = identity::host_device(id);
+    let (other, first) =
+        seen.host_devices.entry(device.clone()).or_insert((id.to_owned(), written));
+    if other == id {
+        return;
     }
-    if let Some(subnet) = ground.subnet {
-        problems.judge(text, words::host_in(address, subnet));
-    }
-    let remedy = "give each endpoint its own address";
-    let is_new = problems.once(&mut neighbours.addresses, address, text, remedy);
-    (Some(Some(address)), is_new)
+    let (line, characters) = (problems.line(*first), identity::ID_IN_DEVICE);
+    let message = format!(
+        "{id} has its first {characters} characters from {other} (line {line}), and containers' \
+         devices are named after those ({device}); give one of the two another id"
+    );
+    match text {
+        Some(text) => problems.at::<()>(text, message),
+        None => problems.at::<()>(table, message),
+    };
 }
 
 fn mac(
     problems: &mut Problems,
-    ground: &Ground,
+    segment: Option<&Segment>,
     raw: &raw::Endpoint,
     address: Option<Ipv4Addr>,
 ) -> Option<Mac> {
@@ -153,7 +186,8 @@ fn mac(
         return address.map(Mac::from_ipv4);
     };
     let mac = problems.judge_parsed(text, words::mac(text.get_ref()))?;
-    if ground.gateway.map(Mac::from_ipv4) == Some(mac) {
+    let gateway = segment.and_then(|segment| segment.gateway.flatten());
+    if gateway.map(Mac::from_ipv4) == Some(mac) {
         return problems.at(
             text,
             format!(
@@ -164,19 +198,20 @@ fn mac(
     Some(mac)
 }
 
-/// One MAC may have several addresses, but lives at one port, at one peer, or here.
+/// One MAC may have several addresses, but lives at one port, at one peer, or here; in another
+/// segment it is another's.
 fn one_place(
     problems: &mut Problems,
     neighbours: &mut Neighbours,
     raw: &raw::Endpoint,
-    mac: Mac,
+    key: (usize, Mac),
     place: &Place,
 ) {
     let Some(text) = raw.mac.as_ref().or(raw.address.as_ref()) else {
         return;
     };
-    let here = place::in_words(place);
-    match neighbours.macs.get(&mac) {
+    let (here, mac) = (place::in_words(place), key.1);
+    match neighbours.macs.get(&key) {
         Some((there, first)) if *there != here => {
             let line = problems.line(*first);
             problems.at::<()>(
@@ -189,7 +224,7 @@ fn one_place(
         }
         Some(_) => {}
         None => {
-            neighbours.macs.insert(mac, (here, text.span().start));
+            neighbours.macs.insert(key, (here, text.span().start));
         }
     }
 }

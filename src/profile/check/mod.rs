@@ -3,12 +3,16 @@
 //! Called by `parse` alone. Every check goes on after a broken rule, so that one look shows
 //! them all. Invariant: whatever yields `None` in here has said why in [`Problems`].
 
+mod address;
 mod endpoint;
 mod network;
+mod outer;
 mod peers;
 mod place;
 mod problems;
+mod segment;
 mod tuning;
+mod underlay;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -17,13 +21,13 @@ use problems::Problems;
 
 use super::{
     error::Error,
-    plan::{NetworkPlan, Plan, UnderlayPlan},
+    plan::{NetworkPlan, Plan},
     raw,
 };
 
 /// The longest path that a Unix socket address holds (`sun_path` less its zero, unix(7)).
 const SOCKET_PATH_BYTES: usize = 107;
-const MOST_NETWORKS: usize = 65_000;
+const MOST_SUBNETS: usize = 65_000;
 const MOST_PEERS: usize = 65_000;
 const MOST_LOCAL_ENDPOINTS: usize = 4_000;
 
@@ -42,12 +46,14 @@ pub(super) fn profile(path: &Path, text: &str, raw: &raw::Profile) -> Result<Pla
 fn plan(problems: &mut Problems, path: &Path, raw: &raw::Profile) -> Option<Plan> {
     let node = node(problems, raw);
     let socket = socket(problems, raw);
-    let underlay = underlay(problems, raw);
+    let family = underlay::family(problems, raw);
+    let underlay = underlay::check(problems, raw, family);
     let own_address = underlay.as_ref().and_then(|underlay| underlay.address);
     let peers = peers::check(problems, &raw.peer, node.as_deref(), own_address);
     let (tuning, core_positions) = tuning::check(problems, &raw.tuning);
     let local = network::Node {
         name: node.as_deref().unwrap_or_default(),
+        family,
         underlay: raw
             .underlay
             .as_ref()
@@ -97,24 +103,8 @@ fn socket(problems: &mut Problems, raw: &raw::Profile) -> Option<PathBuf> {
     )
 }
 
-fn underlay(problems: &mut Problems, raw: &raw::Profile) -> Option<UnderlayPlan> {
-    let Some(table) = &raw.underlay else {
-        return problems.absent("underlay", "is missing; add [underlay] with interface = \"eth0\"");
-    };
-    let raw = table.get_ref();
-    let interface =
-        problems.required(&raw.interface, table.span(), "interface", "interface = \"eth0\"");
-    let interface =
-        interface.and_then(|name| problems.judge(name, words::interface(name.get_ref())));
-    let address = match &raw.address {
-        Some(text) => peers::vtep(problems, text).map(Some),
-        None => Some(None),
-    };
-    let port = problems.number(&raw.port, "a UDP port", 1..=65535, 4789);
-    Some(UnderlayPlan { interface: interface?.clone(), address: address?, port: port? })
-}
-
-/// The networks in file order; those of a `BTreeMap` come in the order of their names.
+/// The networks in file order, one plan for each of their subnets; those of a `BTreeMap` come
+/// in the order of their names.
 fn networks(
     problems: &mut Problems,
     raw: &raw::Profile,
@@ -130,25 +120,26 @@ fn networks(
         .into_iter()
         .map(|(name, table)| network::check(problems, local, &mut seen, name, table))
         .collect();
-    plans.into_iter().collect()
+    let plans: Option<Vec<_>> = plans.into_iter().collect();
+    Some(plans?.concat())
 }
 
-/// `frames`, if given, must hold the least fill of every port.
-/// The tables number networks and peers with 16 bits, and a worker names its sockets with 12.
+/// The tables number subnets and peers with 16 bits, and a worker names its sockets with 12.
 fn numbers_suffice(problems: &mut Problems, plan: &Plan) {
     let counts = [
-        ("network", plan.networks.len(), MOST_NETWORKS),
-        ("peer", plan.peers.len(), MOST_PEERS),
-        ("network.*.endpoint", plan.access_ports() as usize, MOST_LOCAL_ENDPOINTS),
+        ("network", plan.networks.len(), "subnets", MOST_SUBNETS),
+        ("peer", plan.peers.len(), "peers", MOST_PEERS),
+        ("network.*.endpoint", plan.access_ports() as usize, "ports", MOST_LOCAL_ENDPOINTS),
     ];
-    for (key, count, most) in counts {
+    for (key, count, what, most) in counts {
         if count > most {
-            let message = format!("there are {count}; one node takes at most {most}");
+            let message = format!("there are {count} {what}; one node takes at most {most}");
             problems.absent::<()>(key, &message);
         }
     }
 }
 
+/// `frames`, if given, must hold the least fill of every port.
 fn frames_suffice(problems: &mut Problems, plan: &Plan, raw: &raw::Profile) {
     let (Some(frames), Some(written)) = (plan.tuning.frames, &raw.tuning.frames) else {
         return;

@@ -1,27 +1,27 @@
-//! `[network.NAME]`: VNI, subnet, gateway, MTU, and its endpoints one by one.
+//! `[network.NAME]`: its id, its rules, and in [`segment`] and [`endpoint`] what it is made of.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::collections::HashMap;
 
 use toml::Spanned;
 
 use super::{
     endpoint::{self, Ground},
+    outer,
     problems::Problems,
+    segment::{self, Segment},
     words,
 };
 use crate::{
     profile::{
         identity,
-        plan::{Flood, NetworkPlan, Subnet},
+        plan::{EndpointPlan, Flood, NetworkPlan},
         raw,
     },
-    wire::Vni,
+    wire::{Family, ipv6, template::OuterRules},
 };
 
 /// Bytes of a chunk that hold no received frame (`XDP_PACKET_HEADROOM`).
 const HEADROOM: i64 = 256;
-/// Outer Ethernet, IPv4, UDP and VXLAN headers.
-const OUTER_HEADERS: i64 = 14 + 20 + 8 + 8;
 /// Inner Ethernet header and one VLAN tag.
 const INNER_ETHERNET: i64 = 14 + 4;
 /// The most that `learn_limit` may be: rows of 15 to 30 bytes, since the table doubles.
@@ -35,6 +35,8 @@ const LEAST_MTU: i64 = 68;
 pub(super) struct Node<'r> {
     /// `[node] name`, or nothing if that is wrong.
     pub name: &'r str,
+    /// What VXLAN rides on.
+    pub family: Family,
     /// `[underlay] interface`.
     pub underlay: Option<&'r str>,
     /// Every peer's name.
@@ -50,42 +52,88 @@ pub(super) struct Seen {
     network_ids: HashMap<String, usize>,
     /// Endpoints' ids.
     pub endpoint_ids: HashMap<String, usize>,
+    /// Devices that containers get here, by their names: the id they are made from, and where.
+    pub host_devices: HashMap<String, (String, usize)>,
     /// Devices, and interfaces in namespaces.
     pub ports: HashMap<String, usize>,
 }
 
-/// The network `name`.
+/// What all subnets of a network share.
+struct Rules {
+    mtu: Option<u16>,
+    flood: Flood,
+    learning: bool,
+    age_s: u32,
+    learn_limit: u32,
+    outer: OuterRules,
+    strict: bool,
+    accepts_unknown_vteps: bool,
+}
+
+/// The network `name`: a plan for each of its subnets.
 pub(super) fn check(
     problems: &mut Problems,
     node: &Node,
     seen: &mut Seen,
     name: &Spanned<String>,
     raw: &raw::Network,
-) -> Option<NetworkPlan> {
+) -> Option<Vec<NetworkPlan>> {
     let named = problems.judge(name, words::name(name.get_ref()));
     let id = id(problems, &mut seen.network_ids, name, raw);
-    let vni = vni(problems, &mut seen.vnis, name, raw);
-    let subnet = subnet(problems, name, raw);
-    let gateway = gateway(problems, raw, subnet);
-    let mtu = mtu(problems, &raw.mtu, node.frame_size);
+    let segments = segment::check_all(problems, &mut seen.vnis, name, raw);
+    let rules = rules(problems, node, raw);
+    let ground = Ground { node, network: name.get_ref(), segments: &segments };
+    let endpoints = endpoint::check_all(problems, &ground, seen, &raw.endpoint);
+    let (name, id, rules) = (named?, id?, rules?);
+    let plans = segments.iter().zip(endpoints?);
+    plans.map(|(segment, endpoints)| plan(name, &id, &rules, segment, endpoints)).collect()
+}
+
+fn plan(
+    name: &str,
+    id: &str,
+    rules: &Rules,
+    segment: &Segment,
+    endpoints: Vec<EndpointPlan>,
+) -> Option<NetworkPlan> {
+    Some(NetworkPlan {
+        name: name.to_owned(),
+        id: id.to_owned(),
+        vni: segment.vni?,
+        subnet: segment.subnet?,
+        gateway: segment.gateway?,
+        subnet6: segment.subnet6?,
+        gateway6: segment.gateway6?,
+        mtu: rules.mtu,
+        flood: rules.flood,
+        learning: rules.learning,
+        age_s: rules.age_s,
+        learn_limit: rules.learn_limit,
+        outer: rules.outer,
+        strict: rules.strict,
+        accepts_unknown_vteps: rules.accepts_unknown_vteps,
+        endpoints,
+    })
+}
+
+fn rules(problems: &mut Problems, node: &Node, raw: &raw::Network) -> Option<Rules> {
+    let mtu = mtu(problems, node, raw);
     let floods = [("none", Flood::None), ("head-end", Flood::HeadEnd)];
     let flood = problems.choice(&raw.flood, &floods, Flood::None);
     let age_s = problems.number(&raw.age_s, "an age in seconds", 0..=i64::from(u32::MAX), 300);
     let learn_limit = learn_limit(problems, &raw.learn_limit);
-    let ground = Ground { node, network: name.get_ref(), subnet, gateway: gateway.flatten() };
-    let endpoints = endpoint::check_all(problems, &ground, seen, &raw.endpoint);
-    Some(NetworkPlan {
-        name: named?.clone(),
-        id: id?,
-        vni: vni?,
-        subnet: subnet?,
-        gateway: gateway?,
+    let outer = outer::check(problems, raw, node.family);
+    let accepts = problems.choice(&raw.unknown_vtep, &[("drop", false), ("accept", true)], false);
+    let is_on = |value: &raw::Switch| value.as_ref().is_some_and(|value| *value.get_ref());
+    Some(Rules {
         mtu: mtu?,
         flood: flood?,
-        learning: raw.learning.as_ref().is_some_and(|value| *value.get_ref()),
+        learning: is_on(&raw.learning),
         age_s: age_s?,
         learn_limit: learn_limit?,
-        endpoints: endpoints?,
+        outer: outer?,
+        strict: is_on(&raw.strict),
+        accepts_unknown_vteps: accepts?,
     })
 }
 
@@ -112,58 +160,23 @@ fn id(
     Some(id)
 }
 
-fn vni(
-    problems: &mut Problems,
-    seen: &mut HashMap<u32, usize>,
-    name: &Spanned<String>,
-    raw: &raw::Network,
-) -> Option<Vni> {
-    let value = problems.required(&raw.vni, name.span(), "vni", "vni = 4097")?;
-    let number: u32 = problems.number(&raw.vni, "a VNI", 1..=i64::from(Vni::MAX), 0)?;
-    problems.once(seen, number, value, "give each network its own VNI");
-    Vni::new(number)
-}
-
-fn subnet(problems: &mut Problems, name: &Spanned<String>, raw: &raw::Network) -> Option<Subnet> {
-    let example = "subnet = \"10.0.1.0/24\"";
-    let text = problems.required(&raw.subnet, name.span(), "subnet", example)?;
-    problems.judge_parsed(text, words::subnet(text.get_ref()))
-}
-
-/// `Some(None)`: there is none.
-fn gateway(
-    problems: &mut Problems,
-    raw: &raw::Network,
-    subnet: Option<Subnet>,
-) -> Option<Option<Ipv4Addr>> {
-    let Some(text) = &raw.gateway else {
-        return Some(None);
-    };
-    let address = problems.judge_parsed(text, words::ipv4(text.get_ref(), "a network"))?;
-    if let Some(subnet) = subnet {
-        problems.judge(text, words::host_in(address, subnet))?;
-    }
-    Some(Some(address))
-}
-
-/// The largest inner MTU whose packet fits a chunk of `frame_size` bytes.
-fn largest_mtu(frame_size: u32) -> i64 {
-    i64::from(frame_size) - HEADROOM - OUTER_HEADERS - INNER_ETHERNET
+/// The largest inner MTU whose packet over `family` fits a chunk of `frame_size` bytes.
+fn largest_mtu(frame_size: u32, family: Family) -> i64 {
+    i64::from(frame_size) - HEADROOM - family.outer_len() as i64 - INNER_ETHERNET
 }
 
 /// `Some(None)`: the default.
-fn mtu(
-    problems: &mut Problems,
-    value: &raw::Number,
-    frame_size: Option<u32>,
-) -> Option<Option<u16>> {
-    let Some(mtu) = value else { return Some(None) };
-    let frame_size = frame_size.unwrap_or(4096);
-    let largest = largest_mtu(frame_size);
+fn mtu(problems: &mut Problems, node: &Node, raw: &raw::Network) -> Option<Option<u16>> {
+    let Some(mtu) = &raw.mtu else { return Some(None) };
+    let frame_size = node.frame_size.unwrap_or(4096);
+    let largest = largest_mtu(frame_size, node.family);
     let number = *mtu.get_ref();
     if number > largest {
         let more = match frame_size {
-            2048 => format!("; tuning.frame_size = 4096 carries up to {}", largest_mtu(4096)),
+            2048 => format!(
+                "; tuning.frame_size = 4096 carries up to {}",
+                largest_mtu(4096, node.family)
+            ),
             _ => String::new(),
         };
         return problems.at(
@@ -173,5 +186,15 @@ fn mtu(
             ),
         );
     }
-    problems.number(value, "an MTU", LEAST_MTU..=largest, 0).map(Some)
+    let has_ipv6 =
+        raw.subnet6.is_some() || raw.segment.iter().any(|table| table.get_ref().subnet6.is_some());
+    let least = i64::from(ipv6::LEAST_MTU);
+    if has_ipv6 && (LEAST_MTU..least).contains(&number) {
+        let message = format!(
+            "{number} is too little for IPv6 (RFC 8200, section 5); use at least {least}, or no \
+             subnet6"
+        );
+        return problems.at(mtu, message);
+    }
+    problems.number(&raw.mtu, "an MTU", LEAST_MTU..=largest, 0).map(Some)
 }

@@ -1,6 +1,6 @@
 //! `[[peer]]`: the other nodes, each with a name and a VTEP of its own.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::HashMap, net::IpAddr};
 
 use toml::Spanned;
 
@@ -10,9 +10,9 @@ use crate::profile::{plan::PeerPlan, raw};
 /// This node, and the peers so far with the byte offset of their first places.
 struct Nodes<'r> {
     own_name: Option<&'r str>,
-    own_address: Option<Ipv4Addr>,
+    own_address: Option<IpAddr>,
     names: HashMap<&'r str, usize>,
-    addresses: HashMap<Ipv4Addr, usize>,
+    addresses: HashMap<IpAddr, usize>,
 }
 
 /// Every peer, in file order; `own_name` and `own_address` are this node's.
@@ -20,7 +20,7 @@ pub(super) fn check(
     problems: &mut Problems,
     tables: &[Spanned<raw::Peer>],
     own_name: Option<&str>,
-    own_address: Option<Ipv4Addr>,
+    own_address: Option<IpAddr>,
 ) -> Option<Vec<PeerPlan>> {
     let (names, addresses) = (HashMap::new(), HashMap::new());
     let mut nodes = Nodes { own_name, own_address, names, addresses };
@@ -54,21 +54,15 @@ fn address(
     problems: &mut Problems,
     nodes: &mut Nodes,
     table: &Spanned<raw::Peer>,
-) -> Option<Ipv4Addr> {
+) -> Option<IpAddr> {
     let text = &table.get_ref().address;
     let example = "address = \"172.19.188.123\"";
     let text = problems.required(text, table.span(), "address", example)?;
-    let address = vtep(problems, text)?;
+    let address = problems.judge_parsed(text, words::vtep(text.get_ref()))?;
     if nodes.own_address == Some(address) {
         let message = format!("{address} is underlay.address, this node's own; give the peer's");
         return problems.at(text, message);
     }
     problems.once(&mut nodes.addresses, address, text, "give each peer its own address");
     Some(address)
-}
-
-/// A node's address on the underlay.
-pub(super) fn vtep(problems: &mut Problems, text: &Spanned<String>) -> Option<Ipv4Addr> {
-    let address = problems.judge_parsed(text, words::ipv4(text.get_ref(), "the underlay"))?;
-    problems.judge(text, words::unicast(address)).map(|_| address)
 }

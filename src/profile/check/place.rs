@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::{endpoint::Ground, network::Seen, problems::Problems, words};
+use super::{endpoint::Ground, network::Seen, problems::Problems, segment::Segment, words};
 use crate::profile::{plan::Place, raw};
 
-/// The one place that the endpoint names.
+/// The most that `storm_pps` may be: far more than any port can send.
+const MOST_STORM_PPS: i64 = 1_000_000_000;
+
+/// The one place that the endpoint names; `segment` is where it belongs, unless that is wrong.
 pub(super) fn check(
     problems: &mut Problems,
     ground: &Ground,
+    segment: Option<&Segment>,
     seen: &mut Seen,
     table: &Spanned<raw::Endpoint>,
 ) -> Option<Place> {
@@ -28,7 +32,10 @@ pub(super) fn check(
             table,
             "lives nowhere; give one of netns, device, peer, or kind = \"load-balancer\"",
         ),
-        [("netns", text)] => netns(problems, ground, seen, raw, text),
+        [("netns", text)] => {
+            let default_route = default_route(problems, ground, segment, raw);
+            netns(problems, seen, raw, text, default_route)
+        }
         [("device", text)] => device(problems, ground, seen, text),
         [("peer", text)] => peer(problems, ground, text),
         [(_, _)] => {
@@ -68,10 +75,10 @@ fn several(
 
 fn netns(
     problems: &mut Problems,
-    ground: &Ground,
     seen: &mut Seen,
     raw: &raw::Endpoint,
     text: &Spanned<String>,
+    default_route: Option<bool>,
 ) -> Option<Place> {
     let written = text.get_ref();
     let netns = if written.contains('/') {
@@ -88,25 +95,45 @@ fn netns(
     let (netns, interface) = (netns?, interface?);
     let port = format!("interface {interface} in {}", netns.display());
     problems.once(&mut seen.ports, port, text, "give each endpoint its own namespace or interface");
-    let default_route = default_route(problems, ground, raw)?;
-    Some(Place::Netns { netns, interface, default_route })
+    Some(Place::Netns { netns, interface, default_route: default_route? })
 }
 
 /// A default route needs a gateway.
-fn default_route(problems: &mut Problems, ground: &Ground, raw: &raw::Endpoint) -> Option<bool> {
+fn default_route(
+    problems: &mut Problems,
+    ground: &Ground,
+    segment: Option<&Segment>,
+    raw: &raw::Endpoint,
+) -> Option<bool> {
     let Some(value) = &raw.default_route else {
         return Some(false);
     };
-    if *value.get_ref() && ground.gateway.is_none() {
-        let network = ground.network;
+    if let Some(segment) = segment
+        && *value.get_ref()
+        && segment.gateway.flatten().is_none()
+    {
+        let title = ground.title(segment);
         return problems.at(
             value,
-            format!(
-                "network {network} has no usable gateway for a default route; add `gateway` to it"
-            ),
+            format!("{title} has no usable gateway for a default route; add `gateway` to it"),
         );
     }
     Some(*value.get_ref())
+}
+
+/// `isolated` and `storm_pps`, which are rules of a port of this node.
+pub(super) fn port_rules(problems: &mut Problems, raw: &raw::Endpoint) -> Option<(bool, u32)> {
+    if raw.netns.is_none() && raw.device.is_none() {
+        let message =
+            "belongs to a port of this node; add `netns` or `device`, or leave the key out";
+        let isolated = raw.isolated.as_ref().map(|value| problems.at::<()>(value, message));
+        let storm = raw.storm_pps.as_ref().map(|value| problems.at::<()>(value, message));
+        return (isolated.is_none() && storm.is_none()).then_some((false, 0));
+    }
+    let isolated = raw.isolated.as_ref().is_some_and(|value| *value.get_ref());
+    let noun = "a number of frames per second";
+    let storm_pps = problems.number(&raw.storm_pps, noun, 0..=MOST_STORM_PPS, 0)?;
+    Some((isolated, storm_pps))
 }
 
 fn device(

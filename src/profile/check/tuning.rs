@@ -110,12 +110,12 @@ fn frames(problems: &mut Problems, value: &Option<Spanned<raw::Frames>>) -> Opti
     let Some(value) = value else {
         return Some(None);
     };
-    match value.get_ref() {
-        raw::Frames::Text(word) if word == "auto" => Some(None),
-        raw::Frames::Text(word) => {
+    match &value.get_ref().0 {
+        raw::NumberOrText::Text(word) if word == "auto" => Some(None),
+        raw::NumberOrText::Text(word) => {
             problems.at(value, format!("\"{word}\" is unknown; use \"auto\" or a number of chunks"))
         }
-        raw::Frames::Number(number) => {
+        raw::NumberOrText::Number(number) => {
             let number = Some(Spanned::new(value.span(), *number));
             let range = i64::from(LEAST_FRAMES)..=MOST_FRAMES;
             problems.number(&number, "a number of chunks", range, 0).map(Some)

@@ -19,7 +19,7 @@ mod atomic {
     pub use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 }
 
-pub use epochs::{Epochs, Reader};
+pub use epochs::{Epochs, Guard, Reader};
 pub use publish::{Published, Publisher};
 pub use scan::Compare;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use etherparse::{
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
+use crate::wire::template::SourcePorts;
 
 /// A UDP packet's addresses and ports, and what does not belong to its flow.
 #[derive(Clone, Copy, Debug)]
@@ -165,10 +166,22 @@ proptest! {
     }
 
     #[test]
-    fn the_port_is_a_dynamic_one_and_keeps_14_bits(hash: u32) {
-        let port = source_port(hash);
-        prop_assert!((49152..=65535).contains(&port));
-        prop_assert_eq!(u32::from(port) & 0x3fff, hash & 0x3fff);
+    fn the_ip_headers_fields_are_read_through_tags(
+        of in packet(), tos: u8, dont_fragment: bool, tags in 0..3usize, payload in vec(any::<u8>(), 0..40),
+    ) {
+        let mut ipv4 = of.frame(&payload);
+        (ipv4[15], ipv4[20]) = (tos, if dont_fragment { 0x40 } else { 0 });
+        let mut ipv6 = of.tcp_frame_ipv6(&payload);
+        (ipv6[14], ipv6[15]) = (0x60 | tos >> 4, tos << 4);
+        for (mut frame, is_whole) in [(ipv4, dont_fragment), (ipv6, true)] {
+            let untagged = inner(&frame);
+            (0..tags).for_each(|n| {
+                frame.splice(12..12, [0x81, 0, 0, n as u8]);
+            });
+            prop_assert_eq!(inner(&frame), untagged);
+            let expected = (tos, of.ttl, is_whole);
+            prop_assert_eq!((untagged.tos, untagged.hops, untagged.dont_fragment), expected);
+        }
     }
 }
 
@@ -186,7 +199,8 @@ fn flows_that_differ_in_one_field_spread_like_random_ones() {
     };
     let high_low = |n: u32| [10, 0, (n >> 8) as u8, n as u8];
     let spread = |what: &str, frame: &dyn Fn(u32) -> Vec<u8>| {
-        let ports: HashSet<u16> = (0..FLOWS).map(|n| source_port(hash(&frame(n)))).collect();
+        let port = |n| SourcePorts::DYNAMIC.port(hash(&frame(n)));
+        let ports: HashSet<u16> = (0..FLOWS).map(port).collect();
         assert!((10157..10557).contains(&ports.len()), "{what}: {} ports", ports.len());
     };
     let by_src_port = |n: u32| Packet { ports: (n as u16, 5001), ..packet };

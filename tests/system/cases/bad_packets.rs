@@ -2,20 +2,23 @@
 //! counted, and the switch goes on.
 
 use std::{
-    net::{Ipv4Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, UdpSocket},
     time::Duration,
 };
 
 use super::Case;
 use crate::support::{
+    capture::Capture,
     command,
     containers::{self, Container},
     counters,
+    craft::{Carried, Inner, LastLink, Outer},
     kernel_peer::KernelOptions,
     namespace::Namespace,
-    ping,
+    packet_socket, ping,
     raw_ip::{self, Datagram},
     scenario::{APP1, APP2, KernelPair, assert_traffic_both_ways},
+    tunnelled::Tunnelled,
     underlay::{NODE1, NODE2, Underlay},
 };
 
@@ -23,10 +26,20 @@ pub const CASES: &[Case] = &[
     Case::new("case_16_other_vni_stays_with_the_kernel", &["bridge"], other_vni),
     Case::new("case_16_other_ports_and_fragments_stay_with_the_kernel", &["bridge"], other_ports),
     Case::new("case_16_bad_packets_are_dropped_and_counted", &["bridge"], bad_packets),
+    Case::new("case_16_reserved_bits_are_ignored", &["bridge"], reserved_bits_ignored),
+    Case::new("case_16_reserved_bits_are_dropped_if_strict", &["bridge"], reserved_bits_dropped),
+    Case::new(
+        "case_17_a_stranger_that_is_accepted_teaches_nothing",
+        &["bridge", "tcpdump"],
+        stranger_teaches_nothing,
+    ),
+    Case::new("case_17_a_stranger_is_accepted_if_the_profile_says_so", &["bridge"], stranger),
 ];
 
 /// How often each bad packet is sent.
 pub const TIMES: u64 = 7;
+/// A VTEP that is no peer.
+const STRANGER: Ipv4Addr = Ipv4Addr::new(172, 19, 188, 77);
 
 /// A kernel VXLAN device of another VNI, on the address and port that Overlane uses too.
 fn other_vni() {
@@ -109,6 +122,87 @@ fn bad_packets() {
     pair.overlane.assert_frames_reconcile();
 }
 
+/// RFC 7348, section 5: reserved bits are ignored on receipt. Every one of them, alone.
+fn reserved_bits_ignored() {
+    let pair = KernelPair::new(KernelOptions::default());
+    for packet in with_reserved_bits() {
+        let arrived = arrived(&packet, &pair.underlay, &pair.app1);
+        assert_eq!(arrived, TIMES, "{:02x?}", &packet.payload[..8]);
+    }
+    assert_eq!(pair.overlane.counter("drops", "reserved_bits"), 0);
+    pair.overlane.assert_frames_reconcile();
+}
+
+fn reserved_bits_dropped() {
+    let pair = KernelPair::with(KernelOptions::default(), |profile| profile.key("strict = true"));
+    assert_eq!(arrived(&good_packet(), &pair.underlay, &pair.app1), TIMES, "none is set");
+    for packet in with_reserved_bits() {
+        let before = pair.overlane.counter("drops", "reserved_bits");
+        let header = &packet.payload[..8];
+        let arrived = arrived(&packet, &pair.underlay, &pair.app1);
+        assert_eq!(arrived, 0, "{header:02x?}");
+        let dropped = pair.overlane.counter("drops", "reserved_bits") - before;
+        assert_eq!(dropped, TIMES, "{header:02x?}");
+    }
+    assert_traffic_both_ways(&pair.app1, &pair.peer.container);
+    pair.overlane.assert_frames_reconcile();
+}
+
+/// One of the flags, of the 24 bits after them, of the 8 bits at the end; and all at once.
+fn with_reserved_bits() -> impl Iterator<Item = Datagram> {
+    let headers: [[u8; 8]; 6] = [
+        [0x88, 0, 0, 0, 0, 0x10, 0x01, 0],
+        [0x09, 0, 0, 0, 0, 0x10, 0x01, 0],
+        [0x08, 0x80, 0, 0, 0, 0x10, 0x01, 0],
+        [0x08, 0, 0, 0x01, 0, 0x10, 0x01, 0],
+        [0x08, 0, 0, 0, 0, 0x10, 0x01, 0x01],
+        [0xff, 0xff, 0xff, 0xff, 0, 0x10, 0x01, 0xff],
+    ];
+    let good = good_packet();
+    headers.into_iter().map(move |header| Datagram {
+        payload: [&header[..], &good.payload[8..]].concat(),
+        ..good.clone()
+    })
+}
+
+/// [`bad_packets`] has the default.
+fn stranger() {
+    let pair = KernelPair::with(KernelOptions::default(), |profile| {
+        profile.key("unknown_vtep = \"accept\"")
+    });
+    let packet = Datagram { source: STRANGER, ..good_packet() };
+    assert_eq!(arrived(&packet, &pair.underlay, &pair.app1), TIMES);
+    assert_eq!(pair.overlane.counter("drops", "unknown_vtep"), 0);
+    // Nothing else is forgiven.
+    let flawed = Datagram { udp_checksum: 0x1234, ..packet };
+    assert_eq!(arrived(&flawed, &pair.underlay, &pair.app1), 0);
+    assert_traffic_both_ways(&pair.app1, &pair.peer.container);
+    pair.overlane.assert_frames_reconcile();
+}
+
+/// Nothing is sent to a stranger: what it said is not learned from, so that an answer to its MAC is
+/// flooded to the peers.
+fn stranger_teaches_nothing() {
+    let pair = KernelPair::with(KernelOptions::default(), |mut profile| {
+        (profile.learning, profile.flood) = (true, "head-end");
+        profile.key("unknown_vtep = \"accept\"")
+    });
+    let there = Ipv4Addr::new(10, 0, 1, 77);
+    let asks = Inner { from: there, ..Inner::to_app1(Carried::Ipv4) }.frame();
+    let capture = Capture::start(pair.app1.end(), "udp");
+    LastLink::to_node1(&pair.underlay)
+        .send([&Outer::vxlan(STRANGER.into(), NODE1.into(), &asks); 3]);
+    assert!(capture.stop().contains(&asks), "the stranger was not let in");
+
+    let answer = Inner { to: there, ..Inner::to_app2(Carried::Ipv4) }.frame();
+    let capture = Capture::start(pair.underlay.seen_from_node1(), "udp");
+    packet_socket::send(pair.app1.end(), [&answer]);
+    let sent: Vec<Tunnelled> =
+        capture.stop().iter().filter_map(|frame| Tunnelled::parse(frame)).collect();
+    let to: Vec<IpAddr> = sent.iter().map(|packet| packet.destination).collect();
+    assert_eq!(to, [NODE2], "{sent:?}");
+}
+
 /// Sends a packet from the router [`TIMES`] times; how many more frames the container got.
 #[track_caller]
 pub fn arrived(packet: &Datagram, underlay: &Underlay, container: &Container) -> u64 {
@@ -155,7 +249,7 @@ pub fn bad_ones(good: &Datagram) -> [Bad; 6] {
     let too_long = u16::try_from(8 + good.payload.len() + 10).expect("a small packet");
     let longer = Datagram { udp_length: Some(too_long), ..good.clone() };
     let wrong_sum = Datagram { udp_checksum: 0x1234, ..good.clone() };
-    let stranger = Datagram { source: Ipv4Addr::new(172, 19, 188, 77), ..good.clone() };
+    let stranger = Datagram { source: STRANGER, ..good.clone() };
     [
         Bad { what: "no I flag", reason: "no_vni_flag", packet: vxlan(0, inner) },
         Bad { what: "UDP length beyond the packet", reason: "bad_length", packet: longer },

@@ -3,18 +3,33 @@
 
 mod arp;
 mod bad_packets;
+mod bad_packets_ipv6;
+mod checksums;
 mod cleanup;
+mod decode;
+mod ecn;
+mod faults;
 mod flood;
 mod forwarding;
+mod gateway;
 mod host;
+mod ipv6_underlay;
+mod isolation;
+mod learn_limit;
 mod learning;
+mod mtu;
+mod neighbour_discovery;
+mod networks;
 mod oracles;
 mod outer_header;
 mod overload;
 mod pktgen;
 mod port_deletion;
 mod refusals;
+mod source_ports;
 mod underlay_changes;
+mod unicast;
+mod vlan;
 mod walkthrough;
 
 /// A case: it panics or it has passed.
@@ -36,15 +51,29 @@ impl Case {
 
 /// Every case, in the order in which a reader would debug them.
 pub fn all() -> Vec<Case> {
-    let topics: [&[Case]; 15] = [
+    let topics: [&[Case]; 29] = [
         oracles::CASES,
         walkthrough::CASES,
         forwarding::CASES,
         outer_header::CASES,
+        source_ports::CASES,
+        checksums::CASES,
+        ecn::CASES,
+        mtu::CASES,
+        ipv6_underlay::CASES,
+        vlan::CASES,
         arp::CASES,
+        neighbour_discovery::CASES,
+        gateway::CASES,
+        decode::CASES,
         flood::CASES,
+        unicast::CASES,
         learning::CASES,
+        learn_limit::CASES,
+        networks::CASES,
+        isolation::CASES,
         bad_packets::CASES,
+        bad_packets_ipv6::CASES,
         host::CASES,
         overload::CASES,
         cleanup::CASES,

@@ -1,198 +1,182 @@
-//! Part of case 21: a port's device goes away under traffic and comes back; nobody else notices.
+//! Part of case 21: an access port's link goes down, its device or its container's namespace goes
+//! away, ten times in a row and under traffic; it comes back by itself, and nobody else notices.
 
-use std::{net::Ipv4Addr, thread, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    thread,
+    time::Duration,
+};
 
-use super::Case;
+use super::{
+    Case,
+    faults::{FEW, ROUNDS, SUBJECT, Scene},
+};
 use crate::support::{
-    command::wait_until,
-    containers::Container,
-    flows::Stream,
+    containers::{self, Container},
+    flows::Sender,
+    kernel_peer::KernelOptions,
     link::End,
-    overlane::Overlane,
     ping,
     profile::Profile,
-    scenario::node1_profile,
-    underlay::{self, Underlay},
+    scenario::{APP1, APP2, kernel_node2},
 };
 
 pub const CASES: &[Case] = &[
-    Case::new("case_21_port_deleted_under_traffic", &[], port_deleted),
-    Case::new("case_21_same_port_deleted_ten_times", &[], same_port_deleted),
-    Case::new("case_21_device_deleted_and_made_again", &[], device_made_again),
-    Case::new("case_21_namespace_deleted_and_made_again", &[], namespace_made_again),
+    Case::new("case_21_access_link_down_up_ten_times", &["bridge"], link_down_up),
+    Case::new("case_21_ten_ports_deleted_under_traffic", &["bridge"], ten_ports_deleted),
+    Case::new("case_21_same_port_deleted_ten_times", &["bridge"], same_port_deleted),
+    Case::new("case_21_access_device_made_again_ten_times", &["bridge"], device_made_again),
+    Case::new("case_21_namespace_made_again_ten_times", &["bridge"], namespace_made_again),
 ];
 
-/// How many ports are deleted one after the other, and how often the same one.
-const DELETIONS: usize = 10;
-/// Messages a second between the two that nobody touches: few enough for a fill ring of 64 to
-/// bridge a pause of the machine.
-const PER_SECOND: u32 = 500;
-/// Frames that an access port's fill ring holds.
-const FILL: u64 = 64;
-/// For the kernel to tell, and for the switch to look: it does once a second.
-const LIMIT: Duration = Duration::from_secs(20);
+/// The device of a port that is somebody else's to make.
+const DEVICE: &str = "p1";
 
-fn container(number: u8) -> Container {
-    Container::empty(&format!("app{number}"), Ipv4Addr::new(10, 0, 1, number))
-}
-
-/// node1 with two containers that talk all the while. Fields drop in order.
-struct Bystanders {
-    overlane: Overlane,
-    stream: Stream,
-    sender: Container,
-    _receiver: Container,
-    underlay: Underlay,
-}
-
-impl Bystanders {
-    /// With the ports that `change` adds.
-    #[track_caller]
-    fn start(underlay: Underlay, change: impl FnOnce(Profile) -> Profile) -> Bystanders {
-        let (sender, receiver) = (container(3), container(4));
-        let profile = node1_profile().container("sender", &sender).container("receiver", &receiver);
-        let overlane = Overlane::start(&underlay.node1.namespace, &change(profile).text());
-        ping::wait_until_reachable(&sender.namespace, receiver.address);
-        let (from, to) = (&sender.namespace, &receiver.namespace);
-        let stream = Stream::start(from, to, receiver.address, PER_SECOND);
-        Bystanders { overlane, stream, sender, _receiver: receiver, underlay }
-    }
-
-    /// The port `name` has gone `times` in all, by the log: `port list` may not show it, when it
-    /// comes back at once.
-    #[track_caller]
-    fn wait_until_gone(&self, name: &str, times: usize) {
-        let told =
-            || self.lines(&format!("port {name}: ")).filter(|l| l.contains(" is gone")).count();
-        wait_until("the log says that the port is gone", LIMIT, || told() >= times);
-        assert_eq!(told(), times, "told once each time");
-    }
-
-    /// Waits for the port `name`, then for its container `there` to be as before and in reach.
-    #[track_caller]
-    fn wait_until_back(&self, name: &str, there: &Container) {
-        wait_until("the port is up again", LIMIT, || self.overlane.port(name)["state"] == "up");
-        there.assert_interface();
-        ping::wait_until_reachable(&self.sender.namespace, there.address);
-        ping::ping(&there.namespace, self.sender.address, 3, 56).assert_no_loss();
-    }
-
-    /// Waits until as many frames are free as `wanted`, give or take what is on its way; a fill
-    /// ring that the machine made grow shrinks again within the limit.
-    #[track_caller]
-    fn wait_for_free_frames(&self, wanted: u64) {
-        let all_are_back = || self.overlane.frames().1 + FILL / 2 >= wanted;
-        wait_until(&format!("{wanted} frames are free"), LIMIT, all_are_back);
-    }
-
-    fn lines(&self, part: &str) -> impl Iterator<Item = String> {
-        let text = self.overlane.text();
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.into_iter().filter(move |line| line.contains(part))
-    }
-
-    /// Ends it: the two have lost nothing, the switch stops cleanly. Returns its log.
-    #[track_caller]
-    fn finish(self) -> String {
-        let (sent, received) = self.stream.finish();
-        let stats = self.overlane.settled_stats();
-        assert!(sent > 500, "only {sent} messages were sent meanwhile");
-        assert_eq!(sent, received, "the pair that nobody touched lost messages: {stats:#}");
-        let text = self.overlane.stop();
-        let node1 = &self.underlay.node1.namespace;
-        assert!(!node1.has_xdp(underlay::DEVICE), "a program is left on the interface");
-        let left = node1.device_names().into_iter().find(|name| name.starts_with("ovl"));
-        assert_eq!(left, None, "a device is left");
-        assert!(!text.contains("ERROR") && !text.contains("panicked"), "{text}");
-        text
-    }
-}
-
-fn port_deleted() {
-    let victims: Vec<Container> = (0..DELETIONS).map(|n| container(10 + n as u8)).collect();
-    let scene = Bystanders::start(Underlay::routed(1), |mut profile| {
-        for (number, victim) in victims.iter().enumerate() {
-            profile = profile.container(&format!("victim{number}"), victim);
-        }
-        profile
+/// The subject's interface is the switch's to make; others are added as `more` says.
+#[track_caller]
+fn scene_with(more: &[(String, Container)]) -> Scene {
+    let node2 = kernel_node2(KernelOptions::default(), 1);
+    let scene = Scene::start(node2, Container::empty(SUBJECT, APP1), |profile, subject| {
+        let profile = profile.container(SUBJECT, subject);
+        more.iter().fold(profile, |profile, (name, there)| profile.container(name, there))
     });
-    let (node1, sender) = (&scene.underlay.node1.namespace, &scene.sender.namespace);
-    for (number, victim) in victims.iter().enumerate() {
-        let name = format!("victim{number}");
+    scene.with_bystander_behind_underlay()
+}
+
+impl Scene {
+    /// The device of a container's port here.
+    #[track_caller]
+    fn device_of(&self, port: &str) -> String {
+        self.overlane.port(port)["device"].as_str().expect("a device").to_owned()
+    }
+
+    #[track_caller]
+    fn assert_state(&self, port: &str, state: &str) {
+        assert_eq!(self.overlane.port(port)["state"], state, "the state of port {port}");
+    }
+
+    /// The subject has all that it had, and it can be used.
+    #[track_caller]
+    fn assert_subject_is_well(&self) {
+        self.assert_state(SUBJECT, "up");
+        self.subject.assert_interface();
+        ping::wait_until_reachable(&self.subject.namespace, APP2);
+    }
+}
+
+/// From either side: that of the container takes the carrier from the other one.
+fn link_down_up() {
+    let scene = scene_with(&[]);
+    let start = scene.mark();
+    let device = scene.device_of(SUBJECT);
+    let sides = [
+        (&scene.subject.namespace, containers::DEVICE, "has no carrier"),
+        (&scene.underlay.node1.namespace, &device, "is down"),
+    ];
+    for _ in 0..ROUNDS {
+        for (namespace, device, told) in sides {
+            let mark = scene.mark();
+            namespace.run(&["ip", "link", "set", device, "down"]);
+            scene.wait_for_line(mark, told);
+            scene.assert_state(SUBJECT, "down");
+            scene.wait_for_silence();
+            namespace.run(&["ip", "link", "set", device, "up"]);
+            scene.wait_for_line(mark, "is up");
+            scene.end_round(mark, 2);
+            scene.assert_state(SUBJECT, "up");
+        }
+    }
+    scene.finish(start, FEW, |_| {});
+}
+
+/// Ten ports one after the other, each while it is flooded.
+fn ten_ports_deleted() {
+    let victim = |number: usize| {
+        let address = Ipv4Addr::new(10, 0, 1, 10 + number as u8);
+        (format!("victim{number}"), Container::empty("victim", address))
+    };
+    let victims: Vec<_> = (0..ROUNDS).map(victim).collect();
+    let scene = scene_with(&victims);
+    let (start, sender) = (scene.mark(), &scene.bystanders[0].namespace);
+    for (name, victim) in &victims {
         ping::wait_until_reachable(sender, victim.address);
-        let doomed = Stream::start(sender, &victim.namespace, victim.address, 2000);
+        let doomed = Sender::start(sender, SocketAddrV4::new(victim.address, 9), 2000);
         thread::sleep(Duration::from_millis(100));
-        let device = scene.overlane.port(&name)["device"].clone();
-        node1.run(&["ip", "link", "delete", device.as_str().expect("a device")]);
-        scene.wait_until_gone(&name, 1);
-        doomed.finish();
+        let mark = scene.mark();
+        let device = scene.device_of(name);
+        scene.underlay.node1.namespace.run(&["ip", "link", "delete", &device]);
+        scene.wait_for_line(mark, &format!("port {name}: {device} is gone"));
+        assert!(doomed.finish() > 0, "nothing was sent");
     }
-    scene.finish();
+    for (name, victim) in &victims {
+        scene.wait_for_line(start, &format!("port {name}: back"));
+        ping::wait_until_reachable(sender, victim.address);
+    }
+    scene.finish(start, FEW, |_| {});
 }
 
+/// The switch makes it again.
 fn same_port_deleted() {
-    let victim = container(5);
-    let scene =
-        Bystanders::start(Underlay::routed(1), |profile| profile.container("victim", &victim));
-    let node1 = &scene.underlay.node1.namespace;
-    scene.wait_until_back("victim", &victim);
-    let (_, free) = scene.overlane.frames();
-    for round in 1..=DELETIONS {
-        let device = scene.overlane.port("victim")["device"].clone();
-        node1.run(&["ip", "link", "delete", device.as_str().expect("a device")]);
-        scene.wait_until_gone("victim", round);
-        scene.wait_until_back("victim", &victim);
-        scene.wait_for_free_frames(free);
+    let scene = scene_with(&[]);
+    let (start, node1) = (scene.mark(), &scene.underlay.node1.namespace);
+    for _ in 0..ROUNDS {
+        let mark = scene.mark();
+        node1.run(&["ip", "link", "delete", &scene.device_of(SUBJECT)]);
+        scene.wait_for_line(mark, "is gone");
+        scene.wait_for_line(mark, "port subject: back");
+        scene.end_round(mark, FEW);
+        scene.assert_subject_is_well();
     }
-    let text = scene.finish();
-    let told = text.lines().filter(|line| line.contains("port victim")).count();
-    assert!(told <= 5 * (DELETIONS + 1), "{told} lines for {DELETIONS} deletions:\n{text}");
+    scene.finish(start, FEW, |_| {});
 }
 
-/// The port is somebody else's to make: the switch waits for it, without its frames.
+/// The port is somebody else's to make: the switch waits for it.
 fn device_made_again() {
-    let (underlay, victim) = (Underlay::routed(1), container(5));
-    victim.wire(End { namespace: &underlay.node1.namespace, device: "p1" }, 1);
-    let add = |profile: Profile| profile.device("victim", "p1", victim.address);
-    let scene = Bystanders::start(underlay, add);
-    let host = End { namespace: &scene.underlay.node1.namespace, device: "p1" };
-    scene.wait_until_back("victim", &victim);
-    let (_, free) = scene.overlane.frames();
-    for round in 1..=2 {
-        host.namespace.run(&["ip", "link", "delete", host.device]);
-        scene.wait_until_gone("victim", round);
-        scene.wait_for_free_frames(free + FILL);
-        thread::sleep(Duration::from_millis(1500));
-        assert_eq!(scene.overlane.port("victim")["state"], "gone");
-        victim.wire(host, 1);
-        scene.wait_until_back("victim", &victim);
-        scene.wait_for_free_frames(free);
+    let (underlay, peer) = kernel_node2(KernelOptions::default(), 1);
+    let host = End { namespace: &underlay.node1.namespace, device: DEVICE };
+    let subject = Container::wired(SUBJECT, APP1, host, 1);
+    let add = |profile: Profile, _: &Container| profile.device(SUBJECT, DEVICE, APP1);
+    let scene = Scene::start((underlay, peer), subject, add).with_bystander_behind_underlay();
+    let host = End { namespace: &scene.underlay.node1.namespace, device: DEVICE };
+    let start = scene.mark();
+    for _ in 0..ROUNDS {
+        let mark = scene.mark();
+        host.namespace.run(&["ip", "link", "delete", DEVICE]);
+        scene.wait_for_line(mark, "p1 is gone");
+        scene.assert_state(SUBJECT, "gone");
+        scene.wait_for_silence();
+        scene.subject.wire(host, 1);
+        scene.wait_for_line(mark, "port subject: back");
+        scene.end_round(mark, FEW);
+        scene.assert_subject_is_well();
     }
-    scene.finish();
+    scene.finish(start, FEW, |_| {});
 }
 
+/// With nothing left in it, as when a container ends.
 fn namespace_made_again() {
-    let victim = container(5);
-    let scene =
-        Bystanders::start(Underlay::routed(1), |profile| profile.container("victim", &victim));
-    scene.wait_until_back("victim", &victim);
-    victim.namespace.delete();
-    scene.wait_until_gone("victim", 1);
-    let told = scene.lines("").count();
-    thread::sleep(Duration::from_millis(2500));
-    assert_eq!(scene.overlane.port("victim")["state"], "gone");
-    let log = scene.overlane.text();
-    assert_eq!(scene.lines("").count(), told, "the log goes on about it:\n{log}");
-
-    victim.namespace.make();
-    scene.wait_until_back("victim", &victim);
-    // The switch must be able to end without it too.
-    victim.namespace.delete();
-    scene.wait_until_gone("victim", 2);
-    let text = scene.finish();
-    assert_eq!(
-        text.matches("WARN").count(),
-        2,
-        "more than the two losses is worth a warning:\n{text}"
-    );
+    let scene = scene_with(&[]).without_sockets_at_subject();
+    let (start, namespace) = (scene.mark(), &scene.subject.namespace);
+    for round in 0..ROUNDS {
+        let mark = scene.mark();
+        namespace.delete();
+        scene.wait_for_line(mark, "is gone");
+        scene.assert_state(SUBJECT, "gone");
+        if round == 0 {
+            // Long enough for it to look a few times more, and to say so if it did.
+            thread::sleep(Duration::from_millis(2500));
+            let told = scene.told_since(mark);
+            assert_eq!(told.len(), 1, "the log goes on about it: {told:#?}");
+        }
+        namespace.make();
+        scene.wait_for_line(mark, "port subject: back");
+        scene.end_round(mark, FEW);
+        scene.assert_subject_is_well();
+    }
+    scene.finish(start, FEW, |scene| {
+        // The switch must be able to end without it too.
+        let mark = scene.mark();
+        scene.subject.namespace.delete();
+        scene.wait_for_line(mark, "is gone");
+    });
 }

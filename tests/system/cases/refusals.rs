@@ -70,7 +70,7 @@ fn interface_down() {
 fn address_not_there() {
     let underlay = Underlay::routed(1);
     let absent = Ipv4Addr::new(172, 19, 177, 99);
-    let change = |profile: &mut Profile| profile.address = absent;
+    let change = |profile: &mut Profile| profile.address = absent.into();
     assert_refused(&underlay, &[], change, &[underlay::DEVICE, &absent.to_string()]);
 }
 
@@ -173,7 +173,7 @@ fn device_in_use() {
     link::veth(End { namespace: node1, device: "eth1" }, far, 1, underlay::MTU);
     link::add_address(node1, "eth1", &format!("{second_address}/24"));
     let second = |mut profile: Profile| {
-        (profile.interface, profile.address) = ("eth1".to_owned(), second_address);
+        (profile.interface, profile.address) = ("eth1".to_owned(), second_address.into());
         profile.text()
     };
     let owner = [format!("process {} (", first.pid()), "overlane".to_owned()];

@@ -58,7 +58,7 @@ impl Capture {
         // What was sent just now may still be on its way through a worker or a backlog.
         std::thread::sleep(Duration::from_millis(200));
         self.tcpdump.signal(Signal::INT);
-        self.tcpdump.wait(Duration::from_secs(5));
+        self.tcpdump.wait(Duration::from_secs(20));
         let text = self.tcpdump.text();
         assert!(
             text.contains("\n0 packets dropped by kernel"),

@@ -57,6 +57,20 @@ impl Container {
         assert!(addresses.contains(&wanted), "no {wanted} in {addresses}");
     }
 
+    /// Its overlay interface.
+    pub fn end(&self) -> End<'_> {
+        End { namespace: &self.namespace, device: DEVICE }
+    }
+
+    /// Tells it the MAC of `other` for good: it never asks for it.
+    #[track_caller]
+    pub fn know(&self, other: Ipv4Addr) {
+        let (address, mac) = (other.to_string(), mac_of(other));
+        let words =
+            ["ip", "neigh", "replace", &address, "lladdr", &mac, "dev", DEVICE, "nud", "permanent"];
+        self.namespace.run(&words);
+    }
+
     /// 02:42 and the address, as the original names its endpoints.
     pub fn mac(&self) -> String {
         mac_of(self.address)

@@ -3,13 +3,24 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, UdpSocket},
-    sync::mpsc,
+    net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
+
 use super::{namespace::Namespace, transfer::echo_until};
+
+/// What a stream's receiver may have waiting.
+const RECEIVE_BYTES: usize = 4 << 20;
+/// Messages that a stream's sender sends at once, at most, after a pause.
+const MOST_BEHIND: u32 = 16;
 
 /// Sends one message per flow and round to an echo, each round after the answers of the last;
 /// panics unless every message came back. Each flow has a source port of its own.
@@ -66,11 +77,51 @@ fn is_answered(client: &UdpSocket, wanted: &[u8]) -> bool {
     client.recv(&mut answer).is_ok_and(|length| &answer[..length] == wanted)
 }
 
-/// A numbered UDP stream between two namespaces, at `per_second` messages.
-pub struct Stream {
+/// A UDP stream out of a namespace at a steady rate, whether anybody listens or not; it ends
+/// with the value.
+pub struct Sender {
     stop: mpsc::Sender<()>,
-    sender: thread::JoinHandle<u64>,
-    receiver: thread::JoinHandle<u64>,
+    thread: thread::JoinHandle<u64>,
+}
+
+impl Sender {
+    /// Starts it.
+    #[track_caller]
+    pub fn start(from: &Namespace, to: SocketAddrV4, per_second: u32) -> Sender {
+        Sender::with_end(from, to, per_second, None)
+    }
+
+    /// Starts it; `ended` is dropped after the last message.
+    #[track_caller]
+    fn with_end(
+        from: &Namespace,
+        to: SocketAddrV4,
+        per_second: u32,
+        ended: Option<mpsc::Sender<()>>,
+    ) -> Sender {
+        // Not connected: nobody tells it that nobody listens.
+        let socket = from.inside(|| UdpSocket::bind("0.0.0.0:0")).expect("bind the sender");
+        let (stop, is_stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let sent = send_steadily(&socket, to, per_second, &is_stopped);
+            drop(ended);
+            sent
+        });
+        Sender { stop, thread }
+    }
+
+    /// Ends it: how many were sent.
+    pub fn finish(self) -> u64 {
+        drop(self.stop);
+        self.thread.join().expect("the sender")
+    }
+}
+
+/// A UDP stream between two namespaces, counted at its far end.
+pub struct Stream {
+    sender: Sender,
+    receiver: thread::JoinHandle<()>,
+    received: Arc<AtomicU64>,
 }
 
 impl Stream {
@@ -83,45 +134,58 @@ impl Stream {
         per_second: u32,
     ) -> Stream {
         let receiving = to.inside(|| UdpSocket::bind((to_address, 0))).expect("bind the receiver");
+        // A pause of the machine must not overflow it.
+        let _ = set_socket_recv_buffer_size_force(&receiving, RECEIVE_BYTES);
         let port = receiving.local_addr().expect("bound").port();
-        let sending = from.inside(|| UdpSocket::bind("0.0.0.0:0")).expect("bind the sender");
-        sending.connect((to_address, port)).expect("connect");
-        let (stop, is_stopped) = mpsc::channel();
         let (sent_all, is_over) = mpsc::channel();
-        let sender = thread::spawn(move || {
-            let sent = send_steadily(&sending, per_second, &is_stopped);
-            drop(sent_all);
-            sent
-        });
-        Stream { stop, sender, receiver: thread::spawn(move || count(&receiving, &is_over)) }
+        let to = SocketAddrV4::new(to_address, port);
+        let sender = Sender::with_end(from, to, per_second, Some(sent_all));
+        let received = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&received);
+        let receiver = thread::spawn(move || count(&receiving, &is_over, &counter));
+        Stream { sender, receiver, received }
+    }
+
+    /// How many have arrived so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// Ends it: (sent, received).
     pub fn finish(self) -> (u64, u64) {
-        drop(self.stop);
-        (self.sender.join().expect("the sender"), self.receiver.join().expect("the receiver"))
+        let sent = self.sender.finish();
+        self.receiver.join().expect("the receiver");
+        (sent, self.received.load(Ordering::Relaxed))
     }
 }
 
-fn send_steadily(socket: &UdpSocket, per_second: u32, is_stopped: &mpsc::Receiver<()>) -> u64 {
-    let (start, gap) = (Instant::now(), Duration::from_secs(1) / per_second);
-    let mut sent = 0_u64;
+/// What a pause of the machine held up is not made up for: that would be a burst.
+fn send_steadily(
+    socket: &UdpSocket,
+    to: SocketAddrV4,
+    per_second: u32,
+    is_stopped: &mpsc::Receiver<()>,
+) -> u64 {
+    let gap = Duration::from_secs(1) / per_second;
+    let (mut sent, mut due) = (0_u64, Instant::now());
     while !matches!(is_stopped.try_recv(), Err(mpsc::TryRecvError::Disconnected)) {
-        sent += u64::from(socket.send(&sent.to_be_bytes()).is_ok());
-        let due = start + gap * u32::try_from(sent).expect("a short test");
-        thread::sleep(due.saturating_duration_since(Instant::now()));
+        sent += u64::from(socket.send_to(&sent.to_be_bytes(), to).is_ok());
+        let now = Instant::now();
+        due = (due + gap).max(now.checked_sub(gap * MOST_BEHIND).unwrap_or(now));
+        thread::sleep(due.saturating_duration_since(now));
     }
     sent
 }
 
-fn count(socket: &UdpSocket, is_over: &mpsc::Receiver<()>) -> u64 {
+fn count(socket: &UdpSocket, is_over: &mpsc::Receiver<()>, received: &AtomicU64) {
     socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a time-out");
-    let mut received = 0;
     loop {
         let is_over = matches!(is_over.try_recv(), Err(mpsc::TryRecvError::Disconnected));
         match socket.recv(&mut [0; 64]) {
-            Ok(_) => received += 1,
-            Err(_) if is_over => return received,
+            Ok(_) => {
+                received.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) if is_over => return,
             Err(_) => {}
         }
     }

@@ -31,11 +31,20 @@ pub struct Load {
 impl Load {
     /// Sends from `side` by core 0.
     pub fn start(side: Side, traffic: TrafficOptions) -> Result<Load> {
+        Load::of(side, traffic, Trial::max(LONGEST))
+    }
+
+    /// The same, with so many frames a second.
+    pub fn at_rate(side: Side, traffic: TrafficOptions, pps: f64) -> Result<Load> {
+        Load::of(side, traffic, Trial::rate(pps, LONGEST))
+    }
+
+    fn of(side: Side, traffic: TrafficOptions, trial: Trial) -> Result<Load> {
         let watch = Arc::new(Watch::default());
         let plan =
             RigPlan { tx: side, tx_backend: TxBackend::LiveFrames, traffic, ..RigPlan::default() };
         let mut rig = Rig::open(&plan, Arc::clone(&watch))?;
-        let thread = std::thread::spawn(move || rig.run(&Trial::max(LONGEST)));
+        let thread = std::thread::spawn(move || rig.run(&trial));
         Ok(Load { watch, thread: Some(thread) })
     }
 

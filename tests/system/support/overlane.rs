@@ -178,6 +178,16 @@ impl Overlane {
         self.settled_stats();
     }
 
+    /// Waits until the next hop to this peer is known; panics after 10 s.
+    #[track_caller]
+    pub fn wait_for_peer(&self, name: &str) {
+        command::wait_until(&format!("{name} is up"), Duration::from_secs(10), || {
+            let rows = self.json(&["peer", "list"]);
+            rows.as_array()
+                .is_some_and(|rows| rows.iter().any(|r| r["name"] == name && r["state"] == "up"))
+        });
+    }
+
     /// The row of `port list -j` with this name.
     #[track_caller]
     pub fn port(&self, name: &str) -> Value {

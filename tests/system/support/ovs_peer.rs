@@ -4,13 +4,17 @@
 //! Userspace tunnelling needs the underlay interface inside a bridge (`br-phy`) that has the VTEP
 //! address, so that Open vSwitch itself routes and resolves the outer packets.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
 use super::{
     command::{self, Process},
     containers::Container,
+    ipv6,
     link::{self, End},
     underlay::{self, Node},
 };
@@ -19,6 +23,10 @@ use super::{
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// The programs it needs.
 pub const TOOLS: &[&str] = &["ovs-vsctl", "ovs-vswitchd", "ovsdb-server", "ovsdb-tool"];
+
+/// The same, the kernel's peer beside it, and captures.
+pub const TOOLS_AND_CAPTURES: &[&str] =
+    &["ovs-vsctl", "ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "bridge", "tcpdump"];
 
 /// The peer. Its daemons end before its folder goes.
 pub struct OvsPeer {
@@ -32,6 +40,19 @@ impl OvsPeer {
     /// Builds it on `node`, tunnelling VNI 4097 to `remote`, with one container at `address`.
     #[track_caller]
     pub fn new(node: &Node, address: Ipv4Addr, remote: Ipv4Addr) -> OvsPeer {
+        OvsPeer::with(node, address, remote, &[])
+    }
+
+    /// The same with further options of the tunnel; over IPv6 if `remote` is an IPv6 address, from
+    /// [`ipv6::NODE2`].
+    #[track_caller]
+    pub fn with(
+        node: &Node,
+        address: Ipv4Addr,
+        remote: impl Into<IpAddr>,
+        options: &[&str],
+    ) -> OvsPeer {
+        let remote = remote.into();
         let folder = tempfile::tempdir().expect("a folder for Open vSwitch");
         let database = start_database(node, &folder);
         let switch = start_switch(node, &folder);
@@ -39,7 +60,10 @@ impl OvsPeer {
         let container = Container::wired("ovs-app", address, host, 1);
         let peer = OvsPeer { container, _switch: switch, _database: database, folder };
         peer.build_underlay_bridge(node);
-        peer.build_overlay_bridge(node, remote);
+        if remote.is_ipv6() {
+            peer.move_ipv6(node);
+        }
+        peer.build_overlay_bridge(node, remote, options);
         peer
     }
 
@@ -67,7 +91,16 @@ impl OvsPeer {
         namespace.run(&["ip", "route", "replace", "default", "via", &node.gateway.to_string()]);
     }
 
-    fn build_overlay_bridge(&self, node: &Node, remote: Ipv4Addr) {
+    /// The VTEP's IPv6 address, too, belongs to the bridge.
+    fn move_ipv6(&self, node: &Node) {
+        let namespace = &node.namespace;
+        namespace.sysctl(&format!("net/ipv6/conf/{}/disable_ipv6", underlay::DEVICE), "1");
+        ipv6::enable(namespace, "br-phy", ipv6::NODE2);
+        let gateway = ipv6::gateway(ipv6::NODE2).to_string();
+        namespace.run(&["ip", "-6", "route", "replace", "default", "via", &gateway]);
+    }
+
+    fn build_overlay_bridge(&self, node: &Node, remote: IpAddr, options: &[&str]) {
         self.vsctl(
             node,
             &[
@@ -95,7 +128,7 @@ impl OvsPeer {
             "options:key=4097",
             &remote,
         ];
-        self.vsctl(node, &tunnel);
+        self.vsctl(node, &[&tunnel[..], options].concat());
         node.namespace.run(&["ip", "link", "set", "br-int", "up"]);
     }
 

@@ -1,6 +1,6 @@
 //! iputils ping, parsed.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::namespace::Namespace;
 
@@ -26,9 +26,9 @@ impl Pinged {
     }
 }
 
-/// `count` requests of `size` bytes (plus 28 of headers) to `to`, 50 ms apart, never fragmented.
+/// `count` requests of `size` bytes (plus 28 of headers, 48 with IPv6) to `to`, 50 ms apart, never fragmented.
 #[track_caller]
-pub fn ping(from: &Namespace, to: Ipv4Addr, count: u32, size: u32) -> Pinged {
+pub fn ping(from: &Namespace, to: impl Into<IpAddr>, count: u32, size: u32) -> Pinged {
     ping_every(from, to, count, size, "0.05")
 }
 
@@ -36,12 +36,12 @@ pub fn ping(from: &Namespace, to: Ipv4Addr, count: u32, size: u32) -> Pinged {
 #[track_caller]
 pub fn ping_every(
     from: &Namespace,
-    to: Ipv4Addr,
+    to: impl Into<IpAddr>,
     count: u32,
     size: u32,
     interval_s: &str,
 ) -> Pinged {
-    let (to, count, size) = (to.to_string(), count.to_string(), size.to_string());
+    let (to, count, size) = (to.into().to_string(), count.to_string(), size.to_string());
     let words =
         ["ping", "-n", "-M", "do", "-W", "2", "-i", interval_s, "-c", &count, "-s", &size, &to];
     let output = from.exec(&words);
@@ -53,7 +53,8 @@ pub fn ping_every(
 
 /// Waits until `to` answers, for tables that are still being filled; panics after 5 s.
 #[track_caller]
-pub fn wait_until_reachable(from: &Namespace, to: Ipv4Addr) {
+pub fn wait_until_reachable(from: &Namespace, to: impl Into<IpAddr>) {
+    let to = to.into();
     let answered = (0..50).any(|_| ping_every(from, to, 1, 56, "0.1").received == 1);
     assert!(answered, "{to} never answered a ping from {from:?}");
 }

@@ -72,7 +72,7 @@ fn find(tool: &str) -> Option<PathBuf> {
 
 fn package(tool: &str) -> &str {
     match tool {
-        "ip" | "bridge" => "iproute2",
+        "ip" | "bridge" | "tc" => "iproute2",
         "ping" => "iputils-ping",
         "setpriv" => "util-linux",
         "ovs-vsctl" | "ovs-vswitchd" | "ovsdb-server" | "ovsdb-tool" => "openvswitch-switch",

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    containers::Container,
+    containers::{self, Container},
     kernel_peer::{KernelOptions, KernelPeer},
     link::End,
     overlane::Overlane,
@@ -92,8 +92,14 @@ pub fn node2_profile() -> Profile {
 /// loss, equal content.
 #[track_caller]
 pub fn assert_traffic_both_ways(a: &Container, b: &Container) {
+    assert_traffic_within(a, b, containers::MTU);
+}
+
+/// The same with another MTU.
+#[track_caller]
+pub fn assert_traffic_within(a: &Container, b: &Container, mtu: u32) {
     for (from, to) in [(a, b), (b, a)] {
-        for size in [56, 1400, 1422] {
+        for size in [56, 1400, mtu - 28] {
             ping::ping(&from.namespace, to.address, 5, size).assert_no_loss();
         }
         transfer::udp_echo(&from.namespace, &to.namespace, to.address, 20, 600);

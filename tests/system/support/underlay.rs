@@ -11,6 +11,9 @@ use super::{
 pub const DEVICE: &str = "eth0";
 /// node1's VTEP.
 pub const NODE1: Ipv4Addr = Ipv4Addr::new(172, 19, 177, 14);
+/// The VTEPs of further nodes, each in another subnet.
+pub const NODE3: Ipv4Addr = Ipv4Addr::new(172, 19, 189, 10);
+pub const NODE4: Ipv4Addr = Ipv4Addr::new(172, 19, 190, 10);
 /// node2's VTEP, in another subnet.
 pub const NODE2: Ipv4Addr = Ipv4Addr::new(172, 19, 188, 123);
 /// Bytes of an IP packet on the underlay.
@@ -45,6 +48,12 @@ impl Underlay {
         let node1 = routed_node(&router, "node1", NODE1, queues);
         let node2 = routed_node(&router, "node2", NODE2, queues);
         Underlay { node1, node2, router }
+    }
+
+    /// One more node behind the router, in a subnet of its own.
+    #[track_caller]
+    pub fn further_node(&self, role: &str, address: Ipv4Addr) -> Node {
+        routed_node(&self.router, role, address, 1)
     }
 
     /// The router's device towards node1, where everything that node1 sends and gets is seen.

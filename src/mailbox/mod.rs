@@ -4,6 +4,8 @@
 //! sightings and detached ports come up another. Neither side ever waits for the other inside
 //! the data path. (Tables are not sent: workers read them where they are, see `tables`.)
 
+mod storm;
+
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -15,6 +17,8 @@ use std::{
 
 use crossbeam::queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
+
+pub use storm::StormLimit;
 
 use crate::{
     af_xdp::Closed,
@@ -40,6 +44,8 @@ pub struct PortHandover<P> {
     pub queues: Vec<P>,
     /// Where its numbers are published.
     pub counters: Arc<PortCounters>,
+    /// The most that it may flood; `None`: no limit.
+    pub storm: Option<Arc<StormLimit>>,
 }
 
 /// Down, to a worker.
@@ -123,7 +129,10 @@ impl Sightings {
     }
 }
 
-/// The coarse clock that sightings are stamped with: the control thread moves it on, workers
+/// Steps of the coarse clock in a second.
+pub const TICKS_PER_S: u32 = 10;
+
+/// The coarse clock of sightings, storm limits and answers: the control thread moves it on, workers
 /// read it once a burst.
 #[derive(Debug, Default)]
 pub struct Tick(AtomicU32);

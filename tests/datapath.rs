@@ -6,6 +6,8 @@
 mod answers;
 #[path = "datapath/congestion.rs"]
 mod congestion;
+#[path = "datapath/finds.rs"]
+mod finds;
 #[path = "datapath/forwarding.rs"]
 mod forwarding;
 #[path = "fuzz/harness/mod.rs"]

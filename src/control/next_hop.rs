@@ -194,7 +194,7 @@ fn most_inner(mtu: u32, family: Family) -> u16 {
 
 /// A route that leaves by the underlay.
 fn way_to(netlink: &mut Netlink, dst: IpAddr, src: IpAddr, underlay: u32) -> Result<Route> {
-    let route = netlink.route_from_own(dst, src).context("no route")?;
+    let route = netlink.route_to(dst, src).context("no route")?;
     if route.oif != underlay {
         let other = netlink.link_by_index(route.oif).ok().flatten();
         let other = other.map_or_else(|| route.oif.to_string(), |link| link.name);

@@ -44,7 +44,7 @@ pub fn interface(netlink: &mut Netlink, plan: &Plan) -> Result<Link> {
 pub fn vtep(netlink: &mut Netlink, plan: &Plan, link: &Link) -> Result<IpAddr> {
     let start = Instant::now();
     loop {
-        let all = netlink.interface_addresses(link.index)?;
+        let all = netlink.addresses(link.index)?;
         let chosen = match plan.underlay.address {
             Some(wanted) => named(&all, wanted, &link.name)?,
             None => only(&all, plan.underlay.family, &link.name)?,

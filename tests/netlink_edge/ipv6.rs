@@ -3,11 +3,11 @@
 use std::{net::Ipv6Addr, time::Duration};
 
 use overlane::{
-    control::netlink::{Change, EndpointVeth, Netlink, Refusal, UnfitAddress, watch},
+    control::netlink::{Change, EndpointVeth, Netlink, Refusal, Unfit, watch},
     wire::Mac,
 };
 
-use crate::{APP, Namespace, endpoint, ip_address, may_run, resolved, wait_for};
+use crate::{APP, Namespace, endpoint, fit, ip_address, may_run, resolved, wait_for};
 
 const APP_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 3);
 const GATEWAY_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 1);
@@ -15,6 +15,13 @@ const GATEWAY_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 1);
 /// A container with an IPv6 address too.
 fn dual_stack(app: &Namespace) -> EndpointVeth {
     EndpointVeth { address6: Some((APP_6, 64)), default_via6: Some(GATEWAY_6), ..endpoint(app) }
+}
+
+/// What speaks against an address that the interface has.
+fn why_unfit(netlink: &mut Netlink, index: u32, address: &str) -> Option<Unfit> {
+    let all = netlink.addresses(index).unwrap();
+    let row = all.iter().find(|row| row.address == ip_address(address));
+    row.expect("the interface has the address").unfit
 }
 
 #[test]
@@ -36,7 +43,7 @@ fn a_container_has_its_ipv6_address_at_once() {
         let index = netlink.link_by_name("eth0").unwrap().unwrap().index;
         // The link-local one is not among them.
         let both = [(APP.into(), 24), (APP_6.into(), 64)];
-        assert_eq!(netlink.addresses(index).unwrap(), both);
+        assert_eq!(fit(&mut netlink, index), both);
         let far = netlink.route_to(ip_address("2001:db8::1"), APP_6.into()).unwrap();
         assert_eq!((far.oif, far.gateway), (index, Some(GATEWAY_6.into())));
     });
@@ -83,28 +90,20 @@ fn addresses_that_cannot_be_a_vteps_are_left_out_and_say_why() {
         // While its link is down, an address waits for the check.
         node.ip("addr add fd00::14/64 dev under");
         assert!(wait_for(&mut events, |change| *change == Change::Address { index }));
-        assert_eq!(netlink.addresses(index).unwrap(), []);
-        let unfit = netlink.unfit_addresses(index).unwrap();
-        assert_eq!(unfit[0].address, ip_address("fd00::14"));
-        assert!(unfit[0].reason.contains("still checks for duplicates (DAD)"), "{unfit:?}");
+        assert_eq!(why_unfit(&mut netlink, index, "fd00::14"), Some(Unfit::Tentative));
 
         node.ip("addr add fe80::14/64 dev under nodad");
         node.ip("addr add fd00::15/64 dev under nodad preferred_lft 0");
         node.ip("addr add fd00::16/64 dev under nodad");
         node.ip("addr add 10.9.9.14/24 dev under");
-        let fit = [(ip_address("10.9.9.14"), 24), (ip_address("fd00::16"), 64)];
-        assert_eq!(netlink.addresses(index).unwrap(), fit);
-        let why = |unfit: &[UnfitAddress], address: &str| {
-            let found = unfit.iter().find(|unfit| unfit.address == ip_address(address));
-            found.map_or("nothing", |unfit| unfit.reason)
-        };
-        let unfit = netlink.unfit_addresses(index).unwrap();
-        assert_eq!(why(&unfit, "fe80::14"), "is link-local");
-        assert_eq!(why(&unfit, "fd00::15"), "is deprecated");
+        let both = [(ip_address("10.9.9.14"), 24), (ip_address("fd00::16"), 64)];
+        assert_eq!(fit(&mut netlink, index), both);
+        assert_eq!(why_unfit(&mut netlink, index, "fe80::14"), Some(Unfit::LinkLocal));
+        assert_eq!(why_unfit(&mut netlink, index, "fd00::15"), Some(Unfit::Deprecated));
 
         // The end of the check is told, too.
         node.ip("link set under up");
-        while !netlink.addresses(index).unwrap().contains(&(ip_address("fd00::14"), 64)) {
+        while why_unfit(&mut netlink, index, "fd00::14").is_some() {
             assert!(wait_for(&mut events, |change| *change == Change::Address { index }));
         }
     });
@@ -153,8 +152,9 @@ fn ipv6_routes_say_the_next_hop_or_why_there_is_none() {
         let error = netlink.route_to(ip_address("2001:db8:22::1"), own).unwrap_err();
         assert!(format!("{error:#}").contains("`blackhole`"), "{error:#}");
 
-        let error = netlink.route_to(far, ip_address("2001:db8::99")).unwrap_err();
-        assert!(format!("{error:#}").contains("no address of this host"), "{error:#}");
+        let trouble = netlink.own_address_trouble(ip_address("2001:db8::99")).unwrap();
+        assert_eq!(trouble, Some("is no address of this host"));
+        assert_eq!(netlink.own_address_trouble(own).unwrap(), None);
         let error = netlink.route_to(own, own).unwrap_err();
         assert!(format!("{error:#}").contains("this host itself"), "{error:#}");
 

@@ -58,38 +58,13 @@ impl Unfit {
     }
 }
 
-/// An address that is left out of [`Netlink::addresses`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnfitAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// What is wrong with it: a predicate, such as "is link-local".
-    pub reason: &'static str,
-}
-
 impl Netlink {
     /// All of an interface's addresses, IPv4, then IPv6. Of IPv4 the first is the one that the
     /// kernel prefers; of IPv6 the order says nothing (it is the newest first). Empty if there is
     /// no such interface.
-    pub fn interface_addresses(&mut self, index: u32) -> Result<Vec<InterfaceAddress>> {
+    pub fn addresses(&mut self, index: u32) -> Result<Vec<InterfaceAddress>> {
         let rows = self.address_rows(index)?;
         Ok(rows.iter().filter_map(interface_address).collect())
-    }
-
-    /// Those of [`Netlink::interface_addresses`] that nothing speaks against, with their prefix
-    /// lengths.
-    pub fn addresses(&mut self, index: u32) -> Result<Vec<(IpAddr, u8)>> {
-        let all = self.interface_addresses(index)?.into_iter();
-        Ok(all.filter(|row| row.unfit.is_none()).map(|row| (row.address, row.prefix)).collect())
-    }
-
-    /// The others, and why.
-    pub fn unfit_addresses(&mut self, index: u32) -> Result<Vec<UnfitAddress>> {
-        let all = self.interface_addresses(index)?.into_iter();
-        let unfit = |row: InterfaceAddress| {
-            Some(UnfitAddress { address: row.address, reason: row.unfit?.reason() })
-        };
-        Ok(all.filter_map(unfit).collect())
     }
 
     /// Whether packets may go out from `address`: `None`, or why not, as a predicate. A host that

@@ -15,7 +15,7 @@ mod route;
 mod socket;
 mod veth;
 
-pub use address::{InterfaceAddress, Unfit, UnfitAddress};
+pub use address::{InterfaceAddress, Unfit};
 pub use events::{Change, Events, watch};
 pub use link::Link;
 pub use neighbour::Neighbour;

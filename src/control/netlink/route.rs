@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
     RouteNetlinkMessage,
@@ -32,18 +32,12 @@ pub struct Route {
 
 impl Netlink {
     /// What `ip route get DST from SRC` says, policy rules included. No route, a route that
-    /// forbids, a destination that is this host itself, and a source that is not are errors with
-    /// the reason.
-    pub fn route_to(&mut self, dst: IpAddr, src: IpAddr) -> Result<Route> {
-        let trouble = self.own_address_trouble(src)?;
-        let trouble = trouble.map_or(Ok(()), |trouble| Err(anyhow!("{src} {trouble}")));
-        trouble.and_then(|()| self.look_up_route(dst, src)).with_context(|| no_way(dst, src))
-    }
-
-    /// The same for many destinations from one source, of which the caller has made sure with
+    /// forbids, and a destination that is this host itself are errors with the reason. That SRC
+    /// is an address of this host, the caller has made sure of with
     /// [`Netlink::own_address_trouble`]: over IPv6 the kernel looks up routes from any source.
-    pub fn route_from_own(&mut self, dst: IpAddr, src: IpAddr) -> Result<Route> {
-        self.look_up_route(dst, src).with_context(|| no_way(dst, src))
+    pub fn route_to(&mut self, dst: IpAddr, src: IpAddr) -> Result<Route> {
+        let no_way = || format!("no way to {dst} from {src}");
+        self.look_up_route(dst, src).with_context(no_way)
     }
 
     fn look_up_route(&mut self, dst: IpAddr, src: IpAddr) -> Result<Route> {
@@ -70,10 +64,6 @@ impl Netlink {
             .with_context(|| format!("adding the default route via {gateway}"))?;
         Ok(())
     }
-}
-
-fn no_way(dst: IpAddr, src: IpAddr) -> String {
-    format!("no way to {dst} from {src}")
 }
 
 fn attribute(address: IpAddr) -> RouteAddress {

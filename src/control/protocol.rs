@@ -90,7 +90,7 @@ pub struct FdbRow {
     pub network: String,
 }
 
-/// A neighbour row, with the keys of `ip -j neigh`, and `network` and `vni`.
+/// A neighbour row, with the keys of `ip -j neigh` and `network`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct NeighRow {
     /// The IP address.
@@ -103,9 +103,9 @@ pub struct NeighRow {
     pub state: Vec<String>,
     /// The network's name.
     pub network: String,
-    /// The VNI of its subnet.
-    #[serde(default)]
-    pub vni: u32,
+    /// The VNI of its subnet, where the network has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vni: Option<u32>,
 }
 
 /// A network's subnet; a network of several has as many rows, with one name and id.

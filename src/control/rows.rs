@@ -12,7 +12,7 @@ use crate::{
         protocol::{Command, EndpointRow, FdbRow, NeighRow, NetworkRow, PeerRow, PortRow},
         truth::Network,
     },
-    profile::{Flood, Place},
+    profile::{Flood, NetworkPlan, Place},
     tables::{BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Row, State, VtepIx},
 };
 
@@ -77,6 +77,18 @@ impl Control {
         }
     }
 
+    /// The VNI of a subnet whose network has others: those stand beside it.
+    fn vni_among_several(&self, bridge: BridgeIx) -> Option<u32> {
+        let NetworkPlan { name, vni, .. } = &self.network(bridge).plan;
+        let is_same = |at: Option<u16>| {
+            let other = at.and_then(|at| self.truth.networks.get(usize::from(at)));
+            other.is_some_and(|other| other.plan.name == *name)
+        };
+        let is_one_of_several =
+            is_same(bridge.0.checked_sub(1)) || is_same(bridge.0.checked_add(1));
+        is_one_of_several.then(|| vni.number())
+    }
+
     fn network(&self, bridge: BridgeIx) -> &Network {
         &self.truth.networks[usize::from(bridge.0)]
     }
@@ -92,7 +104,7 @@ impl Control {
             lladdr: neighbour.mac.to_string(),
             state: vec!["PERMANENT".into()],
             network: self.network(*bridge).plan.name.clone(),
-            vni: self.network(*bridge).plan.vni.number(),
+            vni: self.vni_among_several(*bridge),
         };
         rows.iter().map(row).collect()
     }

@@ -115,7 +115,6 @@ fn every_json_row_of_a_subnet_has_its_vni() {
         served.json(arguments).as_array().unwrap().iter().map(|row| row["vni"].clone()).collect()
     };
     assert_eq!(vnis(&["fdb", "show"]), json!([4097, 4097, 4097, 4097, 4097]));
-    assert_eq!(vnis(&["neigh", "show"]), json!([4097, 4097, 4097]));
     assert_eq!(vnis(&["endpoint", "list"]), json!([4097, 4098]));
     assert_eq!(vnis(&["port", "list"]), json!([null, 4097]));
 }

@@ -100,7 +100,7 @@ pub fn neighbours() -> Vec<NeighRow> {
             lladdr: lladdr.into(),
             state: vec!["PERMANENT".into()],
             network: "mynet".into(),
-            vni: 4097,
+            vni: None,
         })
         .into()
 }

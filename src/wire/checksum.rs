@@ -82,12 +82,7 @@ pub fn is_right_ipv4_header(header: &[u8]) -> bool {
 /// What follows the datagram's own length is left out; false if bytes are missing.
 #[inline]
 pub fn udp_ipv4_is_right(src: Ipv4Addr, dst: Ipv4Addr, udp_datagram: &[u8]) -> bool {
-    let Some((udp, _)) = Udp::parse(udp_datagram) else {
-        return false;
-    };
-    let Some(datagram) = udp_datagram.get(..usize::from(udp.length())) else {
-        return false;
-    };
+    let Some((udp, datagram)) = whole_udp(udp_datagram) else { return false };
     let pseudo = pseudo_ipv4(src, dst, ipv4::UDP, udp.length());
     udp.checksum() == 0 || fold(pseudo + sum(datagram)) == 0xffff
 }
@@ -96,14 +91,16 @@ pub fn udp_ipv4_is_right(src: Ipv4Addr, dst: Ipv4Addr, udp_datagram: &[u8]) -> b
 /// is none: whether that is allowed is the caller's to know (RFC 6936).
 #[inline]
 pub fn udp_ipv6_is_right(src: Ipv6Addr, dst: Ipv6Addr, udp_datagram: &[u8]) -> bool {
-    let Some((udp, _)) = Udp::parse(udp_datagram) else {
-        return false;
-    };
-    let Some(datagram) = udp_datagram.get(..usize::from(udp.length())) else {
-        return false;
-    };
+    let Some((udp, datagram)) = whole_udp(udp_datagram) else { return false };
     let pseudo = pseudo_ipv6(src, dst, ipv4::UDP, u32::from(udp.length()));
     udp.checksum() != 0 && fold(pseudo + sum(datagram)) == 0xffff
+}
+
+/// The header, and the datagram as long as it says; `None` if bytes are missing.
+#[inline]
+fn whole_udp(udp_datagram: &[u8]) -> Option<(Udp<'_>, &[u8])> {
+    let (udp, _) = Udp::parse(udp_datagram)?;
+    Some((udp, udp_datagram.get(..usize::from(udp.length()))?))
 }
 
 /// True if an ICMPv6 message (header and all that follows) has a right checksum (RFC 4443,

@@ -1,6 +1,7 @@
 //! Answers that the switch gives itself, made in place of the question: one kind a file. `arp` and
-//! `neighbour` tell who has an address (and `claim` who says so wrongly), `echo` answers ping at the gateway's and the load
-//! balancer's, `too_big` tells a sender that its packet does not fit the underlay.
+//! `neighbour` tell who has an address (and `claim` who says so wrongly), `echo` answers ping at the
+//! gateway's and the load balancer's, `too_big` tells a sender that its packet does not fit the
+//! underlay.
 //!
 //! What is asked is read by the views of [`wire`](crate::wire) and written with etherparse's
 //! headers, none of which allocates. Whether to answer is found out in one pass, the answer is

@@ -9,6 +9,7 @@ use crate::support::{
     command::wait_until,
     containers::{self, Container, DEVICE},
     dual_stack::{self, v6_of},
+    ipv6,
     link::{self, End},
     overlane::Overlane,
     ping,
@@ -17,7 +18,6 @@ use crate::support::{
     transfer,
     tshark::Decoded,
     underlay::{self, NODE1, NODE2, Underlay},
-    underlay6::{self, NODE1_6, NODE2_6},
 };
 
 pub const CASES: &[Case] = &[
@@ -48,7 +48,7 @@ impl Outer {
     /// The VTEPs of node1, node2 and the one that is not there.
     fn vteps(self) -> [IpAddr; 3] {
         match self {
-            Outer::Ipv6 => [NODE1_6.into(), NODE2_6.into(), NODE3_6.into()],
+            Outer::Ipv6 => [ipv6::NODE1.into(), ipv6::NODE2.into(), NODE3_6.into()],
             _ => [NODE1.into(), NODE2.into(), NODE3.into()],
         }
     }
@@ -84,10 +84,10 @@ struct Scene {
 impl Scene {
     #[track_caller]
     fn new(outer: Outer) -> Scene {
-        let underlay = Underlay::routed(1);
-        if outer == Outer::Ipv6 {
-            underlay6::add(&underlay);
-        }
+        let underlay = match outer {
+            Outer::Ipv6 => ipv6::underlay(1),
+            _ => Underlay::routed(1),
+        };
         let (app1, app2) = (Container::empty("app1", APP1), Container::empty("app2", APP2));
         let big = big_container(End { namespace: &underlay.node1.namespace, device: "pbig" });
         let [vtep1, vtep2, vtep3] = outer.vteps();

@@ -33,6 +33,5 @@ pub mod too_big;
 pub mod transfer;
 pub mod tshark;
 pub mod tunnelled;
-pub mod underlay6;
 pub mod underlay;
 pub mod vlan_link;

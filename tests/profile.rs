@@ -238,9 +238,9 @@ fn networks_keep_the_order_of_the_file() {
 
 #[test]
 fn keys_that_are_not_built_are_unknown() {
-    let text = node1_with(&[("vni = 4097", "vni = 4097\nfollow = 1")]);
+    let text = node1_with(&[("vni = 4097", "vni = 4097\nroutes = 1")]);
     let said = parse(&text).unwrap_err().to_string();
-    let start = "node.toml:15: network.mynet.follow: unknown key \"follow\"; ";
+    let start = "node.toml:15: network.mynet.routes: unknown key \"routes\"; ";
     assert!(said.starts_with(start), "{said}");
 }
 

@@ -143,6 +143,7 @@ mod tests {
             outer: OuterRules::default(),
             strict: false,
             accepts_unknown_vteps: false,
+            follow: None,
             endpoints,
         }
     }

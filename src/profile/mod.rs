@@ -7,6 +7,7 @@
 
 mod check;
 mod cores;
+mod difference;
 mod document;
 mod error;
 mod identity;
@@ -18,6 +19,7 @@ mod suggest;
 
 use std::path::Path;
 
+pub use difference::{Difference, EndpointName, NeedsRestart, NetworkName};
 pub use error::{Error, Position, Problem};
 pub use identity::{endpoint_id, host_device, network_id};
 pub use memory::{ACCESS_LEAST_FILL, Memory, UNDERLAY_LEAST_FILL};

@@ -21,6 +21,10 @@ pub struct Plan {
     pub node: String,
     /// `[control] socket`.
     pub socket: PathBuf,
+    /// `[control] group`: the name or number of the group that may use the socket too.
+    pub group: Option<String>,
+    /// `[control] state`: the directory that keeps what came by command; an absolute path.
+    pub state: PathBuf,
     /// `[underlay]`.
     pub underlay: UnderlayPlan,
     /// Every `[[peer]]`, in file order.
@@ -34,7 +38,7 @@ pub struct Plan {
 }
 
 /// Where VXLAN packets leave and enter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderlayPlan {
     /// The interface's name.
     pub interface: String,
@@ -47,7 +51,7 @@ pub struct UnderlayPlan {
 }
 
 /// Another node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerPlan {
     /// Its name.
     pub name: String,
@@ -84,7 +88,7 @@ pub struct Subnet6 {
 
 /// One subnet of an overlay network: a bridge domain and its VNI. A network with several subnets
 /// is several of these in a row, with the same name and id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkPlan {
     /// Its name.
     pub name: String,
@@ -116,12 +120,41 @@ pub struct NetworkPlan {
     pub strict: bool,
     /// Whether packets from VTEPs that are no peers are accepted.
     pub accepts_unknown_vteps: bool,
+    /// `[network.NAME.follow]`; only where the network has no other subnet.
+    pub follow: Option<FollowPlan>,
     /// Every `[[network.NAME.endpoint]]` in this subnet, in file order.
     pub endpoints: Vec<EndpointPlan>,
 }
 
+impl NetworkPlan {
+    /// The same network with nobody in it.
+    #[must_use]
+    pub fn without_endpoints(&self) -> NetworkPlan {
+        NetworkPlan {
+            name: self.name.clone(),
+            id: self.id.clone(),
+            follow: self.follow.clone(),
+            endpoints: Vec::new(),
+            // Nothing else is on the heap, so that no endpoint is copied.
+            ..*self
+        }
+    }
+}
+
+/// A kernel vxlan device whose FDB and neighbour rows a network mirrors.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FollowPlan {
+    /// The network namespace that it is in, a path: `/run/netns/NAME` for a plain name. `None`:
+    /// the switch's own.
+    pub netns: Option<PathBuf>,
+    /// Its name in there.
+    pub device: String,
+    /// Whether the MACs of this node are written into the bridge that it is a port of.
+    pub announce: bool,
+}
+
 /// A MAC (and usually an address) and where it lives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointPlan {
     /// Its name, unique on its node.
     pub name: String,
@@ -210,7 +243,7 @@ pub enum HugePages {
 }
 
 /// Largest sizes of the four rings, in descriptors; powers of two.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingSizes {
     /// Received frames.
     pub rx: u32,
@@ -223,7 +256,7 @@ pub struct RingSizes {
 }
 
 /// `[tuning]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
     /// Cores that poll, one worker each. Not empty, no duplicates.
     pub workers: Vec<usize>,
@@ -250,7 +283,7 @@ pub struct Tuning {
 }
 
 /// Where the file names cores: [`Plan::check_cores`] runs after the file has been read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CorePositions {
     /// One for each of `workers`.
     pub workers: Vec<Position>,

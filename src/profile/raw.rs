@@ -53,6 +53,8 @@ pub(super) struct Node {
 #[serde(deny_unknown_fields)]
 pub(super) struct Control {
     pub socket: Text,
+    pub group: Option<Spanned<Group>>,
+    pub state: Text,
 }
 
 /// `[underlay]`.
@@ -94,6 +96,7 @@ pub(super) struct Network {
     pub df: Text,
     pub strict: Switch,
     pub unknown_vtep: Text,
+    pub follow: Option<Spanned<Follow>>,
     #[serde(default)]
     pub segment: Vec<Spanned<Segment>>,
     #[serde(default)]
@@ -109,6 +112,15 @@ pub(super) struct Segment {
     pub gateway: Text,
     pub subnet6: Text,
     pub gateway6: Text,
+}
+
+/// `[network.NAME.follow]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Follow {
+    pub netns: Text,
+    pub device: Text,
+    pub announce: Switch,
 }
 
 /// `[[network.NAME.endpoint]]`.
@@ -193,6 +205,16 @@ pub(super) struct Field(pub NumberOrText);
 impl<'de> Deserialize<'de> for Field {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Field, D::Error> {
         from.deserialize_any(NumberOr("\"inherit\"")).map(Field)
+    }
+}
+
+/// `group`: a name, or a number as such or in text.
+#[derive(Debug, PartialEq)]
+pub(super) struct Group(pub NumberOrText);
+
+impl<'de> Deserialize<'de> for Group {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Group, D::Error> {
+        from.deserialize_any(NumberOr("the name of a group")).map(Group)
     }
 }
 

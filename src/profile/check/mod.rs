@@ -4,7 +4,9 @@
 //! them all. Invariant: whatever yields `None` in here has said why in [`Problems`].
 
 mod address;
+mod control;
 mod endpoint;
+mod follow;
 mod network;
 mod outer;
 mod peers;
@@ -15,7 +17,7 @@ mod tuning;
 mod underlay;
 mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use problems::Problems;
 
@@ -25,8 +27,6 @@ use super::{
     raw,
 };
 
-/// The longest path that a Unix socket address holds (`sun_path` less its zero, unix(7)).
-const SOCKET_PATH_BYTES: usize = 107;
 const MOST_SUBNETS: usize = 65_000;
 const MOST_PEERS: usize = 65_000;
 const MOST_LOCAL_ENDPOINTS: usize = 4_000;
@@ -45,7 +45,7 @@ pub(super) fn profile(path: &Path, text: &str, raw: &raw::Profile) -> Result<Pla
 
 fn plan(problems: &mut Problems, path: &Path, raw: &raw::Profile) -> Option<Plan> {
     let node = node(problems, raw);
-    let socket = socket(problems, raw);
+    let control = control::check(problems, raw.control.as_ref());
     let family = underlay::family(problems, raw);
     let underlay = underlay::check(problems, raw, family);
     let own_address = underlay.as_ref().and_then(|underlay| underlay.address);
@@ -66,10 +66,13 @@ fn plan(problems: &mut Problems, path: &Path, raw: &raw::Profile) -> Option<Plan
         frame_size: tuning.as_ref().map(|tuning| tuning.frame_size),
     };
     let networks = networks(problems, raw, &local);
+    let control = control?;
     Some(Plan {
         path: path.to_owned(),
         node: node?,
-        socket: socket?,
+        socket: control.socket,
+        group: control.group,
+        state: control.state,
         underlay: underlay?,
         peers: peers?,
         networks: networks?,
@@ -85,22 +88,6 @@ fn node(problems: &mut Problems, raw: &raw::Profile) -> Option<String> {
     let name =
         problems.required(&table.get_ref().name, table.span(), "name", "name = \"node1\"")?;
     problems.judge(name, words::name(name.get_ref())).cloned()
-}
-
-fn socket(problems: &mut Problems, raw: &raw::Profile) -> Option<PathBuf> {
-    let Some(socket) = raw.control.as_ref().and_then(|table| table.socket.as_ref()) else {
-        return Some(PathBuf::from("/run/overlane/overlane.sock"));
-    };
-    let bytes = socket.get_ref().len();
-    if (1..=SOCKET_PATH_BYTES).contains(&bytes) {
-        return Some(PathBuf::from(socket.get_ref()));
-    }
-    problems.at(
-        socket,
-        format!(
-            "a path of {bytes} bytes cannot be a Unix socket; use 1 to {SOCKET_PATH_BYTES} bytes"
-        ),
-    )
 }
 
 /// The networks in file order, one plan for each of their subnets; those of a `BTreeMap` come

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::{
     endpoint::{self, Ground},
-    outer,
+    follow, outer,
     problems::Problems,
     segment::{self, Segment},
     words,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     profile::{
         identity,
-        plan::{EndpointPlan, Flood, NetworkPlan},
+        plan::{EndpointPlan, Flood, FollowPlan, NetworkPlan},
         raw,
     },
     wire::{Family, ipv6, template::OuterRules},
@@ -68,6 +68,7 @@ struct Rules {
     outer: OuterRules,
     strict: bool,
     accepts_unknown_vteps: bool,
+    follow: Option<FollowPlan>,
 }
 
 /// The network `name`: a plan for each of its subnets.
@@ -112,6 +113,7 @@ fn plan(
         outer: rules.outer,
         strict: rules.strict,
         accepts_unknown_vteps: rules.accepts_unknown_vteps,
+        follow: rules.follow.clone(),
         endpoints,
     })
 }
@@ -124,6 +126,7 @@ fn rules(problems: &mut Problems, node: &Node, raw: &raw::Network) -> Option<Rul
     let learn_limit = learn_limit(problems, &raw.learn_limit);
     let outer = outer::check(problems, raw, node.family);
     let accepts = problems.choice(&raw.unknown_vtep, &[("drop", false), ("accept", true)], false);
+    let follow = follow::check(problems, node, raw);
     let is_on = |value: &raw::Switch| value.as_ref().is_some_and(|value| *value.get_ref());
     Some(Rules {
         mtu: mtu?,
@@ -134,6 +137,7 @@ fn rules(problems: &mut Problems, node: &Node, raw: &raw::Network) -> Option<Rul
         outer: outer?,
         strict: is_on(&raw.strict),
         accepts_unknown_vteps: accepts?,
+        follow: follow?,
     })
 }
 

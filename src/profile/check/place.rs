@@ -1,7 +1,5 @@
 //! Where an endpoint lives: a namespace, a device, behind a peer, or this node itself.
 
-use std::path::PathBuf;
-
 use toml::Spanned;
 
 use super::{endpoint::Ground, network::Seen, problems::Problems, segment::Segment, words};
@@ -80,14 +78,7 @@ fn netns(
     text: &Spanned<String>,
     default_route: Option<bool>,
 ) -> Option<Place> {
-    let written = text.get_ref();
-    let netns = if written.contains('/') {
-        Some(PathBuf::from(written))
-    } else {
-        problems
-            .judge(text, words::name(written))
-            .map(|name| PathBuf::from("/run/netns").join(name))
-    };
+    let netns = problems.judge_parsed(text, words::netns(text.get_ref()));
     let interface = match &raw.interface {
         Some(name) => problems.judge(name, words::interface(name.get_ref())).cloned(),
         None => Some("eth0".to_owned()),

@@ -1,6 +1,9 @@
 //! Rules for single words: names, interfaces, addresses. Each says what is wrong and what to do.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use crate::{
     profile::plan::{Subnet, Subnet6},
@@ -28,6 +31,14 @@ pub(super) fn interface(text: &str) -> Result<(), String> {
     Err(format!(
         "{text:?} is not an interface name; use 1 to 15 bytes without '/', ':' and white space"
     ))
+}
+
+/// A network namespace: a path if there is a `/` in it, else a name as `ip netns` has it.
+pub(super) fn netns(text: &str) -> Result<PathBuf, String> {
+    if text.contains('/') {
+        return Ok(PathBuf::from(text));
+    }
+    name(text).map(|()| PathBuf::from("/run/netns").join(text))
 }
 
 /// An id as given.

@@ -117,7 +117,7 @@ fn label(table: &DeTable<'_>, nth: usize) -> String {
 }
 
 /// A key as TOML writes it: quoted unless it is a bare one.
-fn as_key(name: &str) -> String {
+pub(super) fn as_key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { format!("{name:?}") }
 }

@@ -176,6 +176,14 @@ pub struct EndpointPlan {
 }
 
 impl EndpointPlan {
+    /// The name of the peer that it is behind; `None`: it is on this node.
+    pub fn peer(&self) -> Option<&str> {
+        match &self.place {
+            Place::Peer { peer } => Some(peer),
+            _ => None,
+        }
+    }
+
     /// Its addresses: none, one, or one of each IP version.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let (ipv4, ipv6) = (self.address.map(IpAddr::V4), self.address6.map(IpAddr::V6));
@@ -222,6 +230,16 @@ pub enum Mode {
     Skb,
 }
 
+impl Mode {
+    /// Each as the file writes it.
+    pub(super) const WORDS: [(&str, Mode); 4] = [
+        ("auto", Mode::Auto),
+        ("zero-copy", Mode::ZeroCopy),
+        ("copy", Mode::Copy),
+        ("skb", Mode::Skb),
+    ];
+}
+
 /// What a worker does when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idle {
@@ -229,6 +247,12 @@ pub enum Idle {
     Spin,
     /// Spins, then pauses, then sleeps in poll(2).
     Adaptive,
+}
+
+impl Idle {
+    /// Each as the file writes it.
+    pub(super) const WORDS: [(&str, Idle); 2] =
+        [("spin", Idle::Spin), ("adaptive", Idle::Adaptive)];
 }
 
 /// Whether packet memory uses huge pages.
@@ -240,6 +264,12 @@ pub enum HugePages {
     Always,
     /// Never.
     Never,
+}
+
+impl HugePages {
+    /// Each as the file writes it.
+    pub(super) const WORDS: [(&str, HugePages); 3] =
+        [("auto", HugePages::Auto), ("always", HugePages::Always), ("never", HugePages::Never)];
 }
 
 /// Largest sizes of the four rings, in descriptors; powers of two.

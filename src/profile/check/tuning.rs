@@ -43,16 +43,8 @@ fn settings(
     let frames = frames(problems, &raw.frames);
     let frame_size = frame_size(problems, &raw.frame_size);
     let ring = ring(problems, &raw.ring);
-    let idle = problems.choice(
-        &raw.idle,
-        &[("spin", Idle::Spin), ("adaptive", Idle::Adaptive)],
-        Idle::Spin,
-    );
-    let hugepages = problems.choice(
-        &raw.hugepages,
-        &[("auto", HugePages::Auto), ("always", HugePages::Always), ("never", HugePages::Never)],
-        HugePages::Auto,
-    );
+    let idle = problems.choice(&raw.idle, &Idle::WORDS, Idle::Spin);
+    let hugepages = problems.choice(&raw.hugepages, &HugePages::WORDS, HugePages::Auto);
     let interface_mode = interface_mode(problems, &raw.interface);
     Some(Tuning {
         workers: workers?,
@@ -96,13 +88,7 @@ fn nowhere(key: &str) -> Position {
 }
 
 fn mode(problems: &mut Problems, value: &raw::Text) -> Option<Mode> {
-    let choices = [
-        ("auto", Mode::Auto),
-        ("zero-copy", Mode::ZeroCopy),
-        ("copy", Mode::Copy),
-        ("skb", Mode::Skb),
-    ];
-    problems.choice(value, &choices, Mode::Auto)
+    problems.choice(value, &Mode::WORDS, Mode::Auto)
 }
 
 /// `None`: wrong; `Some(None)`: automatic.

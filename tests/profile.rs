@@ -5,6 +5,8 @@ use std::{collections::HashSet, fs, net::Ipv4Addr, path::Path};
 
 use overlane::profile::{self, Flood, HugePages, Idle, Mode, Place, Plan};
 
+#[path = "profile/difference.rs"]
+mod difference;
 #[path = "profile/whole.rs"]
 mod whole;
 

@@ -3,7 +3,10 @@
 //! Called by [`Difference::between`](super::Difference::between). Each value is compared as the
 //! file would write it, which is also how a message shows it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::profile::{
     document::as_key,
@@ -30,9 +33,10 @@ impl std::error::Error for NeedsRestart {}
 /// `new` has another value somewhere than `old` where only a restart can change it.
 pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), NeedsRestart> {
     let (old, new) = (fixed(old), fixed(new));
-    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let shown = |value: Option<&String>| value.map_or("not set", String::as_str).to_owned();
     let changes: Vec<String> = keys
+        .into_iter()
         .filter(|key| old.get(*key) != new.get(*key))
         .map(|key| format!("{key}: {} -> {}", shown(old.get(key)), shown(new.get(key))))
         .collect();

@@ -7,6 +7,8 @@ use overlane::profile::{self, Flood, HugePages, Idle, Mode, Place, Plan};
 
 #[path = "profile/difference.rs"]
 mod difference;
+#[path = "profile/fragment.rs"]
+mod fragment;
 #[path = "profile/whole.rs"]
 mod whole;
 

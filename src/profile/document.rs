@@ -118,8 +118,13 @@ fn label(table: &DeTable<'_>, nth: usize) -> String {
 
 /// A key as TOML writes it: quoted unless it is a bare one.
 pub(super) fn as_key(name: &str) -> String {
+    if is_bare_key(name) { name.to_owned() } else { format!("{name:?}") }
+}
+
+/// Whether TOML takes `name` as a key without quotes.
+pub(super) fn is_bare_key(name: &str) -> bool {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { format!("{name:?}") }
+    !name.is_empty() && name.chars().all(bare)
 }
 
 /// serde's "unknown field `vnj`, expected one of `vni`, `subnet`", said as for people.
@@ -131,7 +136,8 @@ fn unknown_key(message: &str) -> Option<String> {
 
 /// Rust's names of types in the words of TOML.
 fn plain_words(message: &str) -> String {
-    if message.contains("` as i128,") || message.contains("` as u128,") {
+    let beyond_64_bits = message.contains("` as i128,") || message.contains("` as u128,");
+    if beyond_64_bits || message.starts_with("invalid value: integer") {
         return "this number is far too large for any key".to_owned();
     }
     let message = message.replace("expected i64", "expected a whole number");

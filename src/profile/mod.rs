@@ -10,6 +10,7 @@ mod cores;
 mod difference;
 mod document;
 mod error;
+pub mod fragment;
 mod identity;
 mod memory;
 mod plan;

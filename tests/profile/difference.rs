@@ -287,11 +287,14 @@ fn lists(difference: &Difference) -> Vec<String> {
     full.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect()
 }
 
+/// What is replaced, and by what.
+type Edit = (&'static str, &'static str);
+
 /// Single edits of the file, and all that they do.
 #[test]
 fn each_change_of_the_file_does_what_it_should_and_no_more() {
     let [netns, all] = [("netns = ", "default_route = true\nnetns = "), ("", "")];
-    let routed: &[(&str, &str)] = &[netns];
+    let routed: &[Edit] = &[netns];
     let everyone = "app.1, app.2, lb-mynet, lb-mynet";
     let remade = |number: u32| {
         vec![
@@ -304,7 +307,7 @@ fn each_change_of_the_file_does_what_it_should_and_no_more() {
     let changed = || vec!["networks changed: mynet (VNI 4097)".to_owned()];
     let again =
         |name: &str| vec![format!("endpoints removed: {name}"), format!("endpoints added: {name}")];
-    let cases: Vec<(&[(&str, &str)], (&str, &str), Vec<String>)> = vec![
+    let cases: Vec<(&[Edit], Edit, Vec<String>)> = vec![
         (&[], all, vec![]),
         (&[], ("172.19.188.123", "172.19.188.9"), vec!["peers changed: node2 172.19.188.9".into()]),
         (

@@ -1,7 +1,7 @@
 //! A profile with every key beyond the walk-through's, as it arrives in the plan.
 
 use overlane::{
-    profile::{Memory, NetworkPlan, Place},
+    profile::{FollowPlan, Memory, NetworkPlan, Place},
     wire::{
         Family, Mac,
         template::{DontFragment, Field, OuterRules, SourcePorts},
@@ -186,6 +186,42 @@ fn over_ipv4_every_rule_can_be_set() {
     assert_eq!(plan.networks[0].outer, expected);
     let unset = parse(&node1_with(&[("vni = 4097", "vni = 4097\ndf = \"unset\"")])).unwrap();
     assert_eq!(unset.networks[0].outer.dont_fragment, DontFragment::Unset);
+}
+
+#[test]
+fn the_socket_has_a_group_and_the_state_a_place() {
+    let plan = parse(&node1_with(&[])).unwrap();
+    assert_eq!((plan.group, plan.state.to_str()), (None, Some("/var/lib/overlane")));
+    for (written, group) in [("\"wheel\"", "wheel"), ("1000", "1000"), ("\"1000\"", "1000")] {
+        let control = format!("[control]\ngroup = {written}\nstate = \"/srv/o\"\n");
+        let plan = parse(&(node1_with(&[]) + &control)).unwrap();
+        assert_eq!((plan.group.as_deref(), plan.state.to_str()), (Some(group), Some("/srv/o")));
+    }
+}
+
+#[test]
+fn a_network_follows_a_device_here_or_in_a_namespace() {
+    let follow = |keys: &str| {
+        let table = format!("{}[network.mynet.follow]\n{keys}\n", node1_with(&[]));
+        parse(&table).unwrap().networks.remove(0).follow
+    };
+    let device = "vxlan0".to_owned();
+    assert_eq!(parse(&node1_with(&[])).unwrap().networks[0].follow, None);
+    let expected = FollowPlan { netns: None, device: device.clone(), announce: false };
+    assert_eq!(follow("device = \"vxlan0\""), Some(expected));
+    let netns = Some("/run/netns/frr".into());
+    let expected = FollowPlan { netns, device: device.clone(), announce: true };
+    let keys = "device = \"vxlan0\"\nnetns = \"frr\"\nannounce = true";
+    assert_eq!(follow(keys), Some(expected));
+    // There the underlay's name means another device.
+    let expected =
+        FollowPlan { netns: Some("/n/x".into()), device: "eth0".into(), announce: false };
+    assert_eq!(follow("device = \"eth0\"\nnetns = \"/n/x\""), Some(expected));
+    // Two networks may follow one device.
+    let twice = "[network.b]\nvni = 8\nsubnet = \"10.8.0.0/24\"\nfollow = { device = \"vxlan0\" }\n\
+                 [network.mynet.follow]\ndevice = \"vxlan0\"\n";
+    let plan = parse(&(node1_with(&[]) + twice)).unwrap();
+    assert_eq!(plan.networks[0].follow, plan.networks[1].follow);
 }
 
 /// The peers', else this node's, else IPv4.

@@ -167,7 +167,7 @@ fn host_device(problems: &mut Problems, seen: &mut Seen, table: &Spanned<raw::En
     }
     let (line, characters) = (problems.line(*first), identity::ID_IN_DEVICE);
     let message = format!(
-        "{id} has its first {characters} characters from {other} (line {line}), and containers' \
+        "{id} has its first {characters} characters from {other}{line}, and containers' \
          devices are named after those ({device}); give one of the two another id"
     );
     match text {
@@ -217,7 +217,7 @@ fn one_place(
             problems.at::<()>(
                 text,
                 format!(
-                    "MAC {mac} cannot be {here}: it is {there} already (line {line}); give one of \
+                    "MAC {mac} cannot be {here}: it is {there} already{line}; give one of \
                  the two another `mac`"
                 ),
             );

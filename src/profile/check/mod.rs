@@ -1,9 +1,10 @@
 //! Judges a profile as written and builds the plan from it.
 //!
-//! Called by `parse` alone. Every check goes on after a broken rule, so that one look shows
+//! Called by `parse`, and by `fragment` for one object [`alone`]. Every check goes on after a broken rule, so that one look shows
 //! them all. Invariant: whatever yields `None` in here has said why in [`Problems`].
 
 mod address;
+mod alone;
 mod control;
 mod endpoint;
 mod follow;
@@ -19,6 +20,7 @@ mod words;
 
 use std::path::Path;
 
+pub(super) use alone::{endpoint, network, peer};
 use problems::Problems;
 
 use super::{

@@ -1,6 +1,6 @@
 //! `[network.NAME]`: its id, its rules, and in [`segment`] and [`endpoint`] what it is made of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use toml::Spanned;
 
@@ -31,6 +31,9 @@ const DEFAULT_LEARNED: u32 = 1 << 16;
 /// The least MTU of IPv4 (RFC 791).
 const LEAST_MTU: i64 = 68;
 
+/// More names than these are not listed in a message.
+const MOST_LISTED: usize = 20;
+
 /// What a network is checked against: the rest of the file.
 pub(super) struct Node<'r> {
     /// `[node] name`, or nothing if that is wrong.
@@ -40,9 +43,41 @@ pub(super) struct Node<'r> {
     /// `[underlay] interface`.
     pub underlay: Option<&'r str>,
     /// Every peer's name.
-    pub peers: Vec<&'r str>,
+    pub peers: Names<'r>,
     /// `[tuning] frame_size`, unless `[tuning]` is wrong.
     pub frame_size: Option<u32>,
+}
+
+/// The peers' names.
+#[derive(Default)]
+pub(super) struct Names<'r> {
+    /// In file order, for messages.
+    in_order: Vec<&'r str>,
+    all: HashSet<&'r str>,
+}
+
+impl<'r> FromIterator<&'r str> for Names<'r> {
+    fn from_iter<I: IntoIterator<Item = &'r str>>(names: I) -> Names<'r> {
+        let in_order: Vec<_> = names.into_iter().collect();
+        let all = in_order.iter().copied().collect();
+        Names { in_order, all }
+    }
+}
+
+impl Names<'_> {
+    /// Whether `name` is among them.
+    pub(super) fn contain(&self, name: &str) -> bool {
+        self.all.contains(name)
+    }
+
+    /// What they are, in a sentence.
+    pub(super) fn in_words(&self) -> String {
+        match self.in_order.as_slice() {
+            [] => "there is none with a name".to_owned(),
+            names if names.len() <= MOST_LISTED => format!("the peers are {}", names.join(", ")),
+            names => format!("none of the {} peers has this name", names.len()),
+        }
+    }
 }
 
 /// What may be there once in a file, and the byte offset of its first place.

@@ -150,15 +150,10 @@ fn device(
 fn peer(problems: &mut Problems, ground: &Ground, text: &Spanned<String>) -> Option<Place> {
     let name = text.get_ref();
     let peers = &ground.node.peers;
-    if peers.contains(&name.as_str()) {
+    if peers.contain(name) {
         return Some(Place::Peer { peer: name.clone() });
     }
-    let known = if peers.is_empty() {
-        "there is none with a name".to_owned()
-    } else {
-        format!("the peers are {}", peers.join(", "))
-    };
-    problems.at(text, format!("\"{name}\" is not a [[peer]] of this file; {known}"))
+    problems.at(text, format!("\"{name}\" is not a peer of this node; {}", peers.in_words()))
 }
 
 /// A place in a sentence: "MAC ... is PLACE"; equal for equal places only.

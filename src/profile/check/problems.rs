@@ -19,12 +19,19 @@ use crate::profile::{
 /// Collects what is wrong. Methods that find something wrong return `None`.
 pub(super) struct Problems<'t> {
     document: Document<'t>,
+    /// Whether whoever wrote the text has lines; a command has none.
+    has_lines: bool,
     found: Vec<Problem>,
 }
 
 impl<'t> Problems<'t> {
     pub(super) fn new(text: &'t str) -> Problems<'t> {
-        Problems { document: Document::new(text), found: Vec::new() }
+        Problems { document: Document::new(text), has_lines: true, found: Vec::new() }
+    }
+
+    /// Of a text that nobody wrote: no message mentions a line of it.
+    pub(super) fn without_lines(text: &'t str) -> Problems<'t> {
+        Problems { has_lines: false, ..Problems::new(text) }
     }
 
     /// All of them.
@@ -140,16 +147,23 @@ impl<'t> Problems<'t> {
     ) -> bool {
         let taken = seen.get(&key).copied();
         if let Some(first) = taken {
-            let line = self.line(first);
-            self.at::<()>(value, format!("{key} is used twice (first in line {line}); {remedy}"));
+            let line = self.mention("first in line", first);
+            self.at::<()>(value, format!("{key} is used twice{line}; {remedy}"));
         } else {
             seen.insert(key, value.span().start);
         }
         taken.is_none()
     }
 
-    /// The line of a byte offset, from 1.
-    pub(super) fn line(&self, offset: usize) -> usize {
-        self.document.line(offset)
+    /// The line of a byte offset within a message, ` (line 7)`; nothing if there are no lines.
+    pub(super) fn line(&self, offset: usize) -> String {
+        self.mention("line", offset)
+    }
+
+    fn mention(&self, words: &str, offset: usize) -> String {
+        match self.has_lines {
+            true => format!(" ({words} {})", self.document.line(offset)),
+            false => String::new(),
+        }
     }
 }

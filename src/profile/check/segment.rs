@@ -13,7 +13,7 @@ use toml::Spanned;
 use super::{problems::Problems, words};
 use crate::{
     profile::{
-        plan::{Subnet, Subnet6},
+        plan::{NetworkPlan, Subnet, Subnet6},
         raw,
     },
     wire::Vni,
@@ -44,6 +44,19 @@ struct Written<'r> {
     gateway6: &'r raw::Text,
     /// What to do when its VNI is taken.
     remedy: &'static str,
+}
+
+impl From<&NetworkPlan> for Segment {
+    fn from(plan: &NetworkPlan) -> Segment {
+        let &NetworkPlan { vni, subnet, gateway, subnet6, gateway6, .. } = plan;
+        Segment {
+            vni: Some(vni),
+            subnet: Some(subnet),
+            gateway: Some(gateway),
+            subnet6: Some(subnet6),
+            gateway6: Some(gateway6),
+        }
+    }
 }
 
 impl<'r> Written<'r> {
@@ -189,7 +202,7 @@ impl Ranges {
         {
             let line = problems.line(*offset);
             let message = format!(
-                "{subnet} overlaps {other} (line {line}); give each subnet of a network its own \
+                "{subnet} overlaps {other}{line}; give each subnet of a network its own \
                  addresses"
             );
             problems.at::<()>(text, message);

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use toml::Spanned;
+
 use super::{problems::Problems, words};
 use crate::{
     profile::{plan::UnderlayPlan, raw},
@@ -18,18 +20,30 @@ pub(super) fn family(problems: &mut Problems, raw: &raw::Profile) -> Family {
     let Some((first, address)) = vteps.next() else {
         return Family::V4;
     };
-    let (line, family) = (problems.line(first.span().start), Family::of(address));
+    let first = format!("{address}{}", problems.line(first.span().start));
+    let family = Family::of(address);
     for (text, other) in vteps {
-        let its = Family::of(other);
-        if its != family {
-            let message = format!(
-                "{other} is {its}, but {address} (line {line}) is {family}; a node has one \
-                 underlay: give all VTEPs addresses of one IP version"
-            );
-            problems.at::<()>(text, message);
-        }
+        same_family(problems, text, other, family, &first);
     }
     family
+}
+
+/// A problem if the VTEP `other`, written as `text`, is not of `family`, as `first` is.
+pub(super) fn same_family(
+    problems: &mut Problems,
+    text: &Spanned<String>,
+    other: IpAddr,
+    family: Family,
+    first: &str,
+) {
+    let its = Family::of(other);
+    if its != family {
+        let message = format!(
+            "{other} is {its}, but {first} is {family}; a node has one underlay: give all VTEPs \
+             addresses of one IP version"
+        );
+        problems.at::<()>(text, message);
+    }
 }
 
 /// The table.

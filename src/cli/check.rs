@@ -9,7 +9,7 @@ use super::table::{
     Table,
 };
 use crate::{
-    profile::{Memory, NetworkPlan, Place, Plan},
+    profile::{FollowPlan, Memory, NetworkPlan, Place, Plan},
     wire::Family,
 };
 
@@ -36,6 +36,20 @@ fn networks(plan: &Plan) -> String {
     if count == subnets { count.to_string() } else { format!("{count} ({subnets} subnets)") }
 }
 
+/// Where it is, and who may use it beside its owner.
+fn socket(plan: &Plan) -> String {
+    let group = plan.group.as_ref().map(|group| format!(", group {group}"));
+    format!("{}{}", plan.socket.display(), group.unwrap_or_default())
+}
+
+/// `mynet: vxlan0 in /run/netns/frr, announces` for a network that follows a device.
+fn follows(network: &NetworkPlan) -> Option<String> {
+    let FollowPlan { netns, device, announce } = network.follow.as_ref()?;
+    let netns = netns.as_ref().map(|netns| format!(" in {}", netns.display()));
+    let announces = if *announce { ", announces" } else { "" };
+    Some(format!("{}: {device}{}{announces}", network.name, netns.unwrap_or_default()))
+}
+
 fn text(plan: &Plan) -> String {
     let (here, remote) = here_and_remote(&plan.networks);
     let vtep = match plan.underlay.address {
@@ -47,7 +61,8 @@ fn text(plan: &Plan) -> String {
     let mut text = String::new();
     for (what, value) in [
         ("node", plan.node.clone()),
-        ("socket", plan.socket.display().to_string()),
+        ("socket", socket(plan)),
+        ("state", plan.state.display().to_string()),
         (
             "underlay",
             format!("{}, {vtep}, UDP port {}", plan.underlay.interface, plan.underlay.port),
@@ -58,6 +73,9 @@ fn text(plan: &Plan) -> String {
         ("cores", format!("workers {}, control {}", cores.join(" "), plan.tuning.control)),
     ] {
         let _ = writeln!(text, "{what:<9}   {value}");
+    }
+    for (nth, line) in plan.networks.iter().filter_map(follows).enumerate() {
+        let _ = writeln!(text, "{:<9}   {line}", if nth == 0 { "follows" } else { "" });
     }
     text + &memory_text(&plan.memory(), plan.tuning.workers.len())
 }
@@ -107,6 +125,11 @@ fn object(plan: &Plan) -> Value {
                 "vni": network.vni.number(),
                 "subnet": network.subnet.to_string(),
                 "subnet6": network.subnet6.map(|subnet| subnet.to_string()),
+                "follow": network.follow.as_ref().map(|follow| json!({
+                    "netns": follow.netns,
+                    "device": follow.device,
+                    "announce": follow.announce,
+                })),
                 "endpoints": here + remote,
                 "endpoints_here": here,
             })
@@ -117,6 +140,8 @@ fn object(plan: &Plan) -> Value {
     json!({
         "node": plan.node,
         "socket": plan.socket,
+        "group": plan.group,
+        "state": plan.state,
         "underlay": {
             "interface": plan.underlay.interface,
             "family": plan.underlay.family.to_string(),

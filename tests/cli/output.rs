@@ -286,6 +286,7 @@ fn check_sums_a_profile_up() {
     let expected = "\
 node        node1
 socket      /run/overlane/overlane.sock
+state       /var/lib/overlane
 underlay    eth0, VTEP 172.19.177.14, UDP port 4789
 peers       1
 networks    1
@@ -305,7 +306,7 @@ memory      ";
     assert_eq!(
         object["networks"],
         json!([{"name": "mynet", "id": "ysbj86zsjo3iieivgvkzbr4ly", "vni": 4097,
-                "subnet": "10.0.1.0/24", "subnet6": null, "endpoints": 2, "endpoints_here": 1}])
+                "subnet": "10.0.1.0/24", "subnet6": null, "follow": null, "endpoints": 2, "endpoints_here": 1}])
     );
     assert_eq!(
         object["underlay"],
@@ -321,6 +322,35 @@ memory      ";
         .map(|port| port["bytes"].as_u64().unwrap())
         .sum();
     assert_eq!(of("total_bytes"), of("per_worker_chunks") * of("chunk_bytes") + ports);
+}
+
+#[test]
+fn check_shows_who_may_use_the_socket_and_what_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("node.toml");
+    let file = path.to_str().unwrap();
+    let profile = format!(
+        "[control]\ngroup = \"wheel\"\nstate = \"/srv/o\"\n{PROFILE}\
+         [network.mynet.follow]\nnetns = \"frr\"\ndevice = \"vxlan7\"\nannounce = true\n\
+         [network.b]\nvni = 8\nsubnet = \"10.8.0.0/24\"\nfollow = {{ device = \"vxlan8\" }}\n"
+    );
+    std::fs::write(&path, profile).unwrap();
+    let (code, text, stderr) = run(&["check", "--config", file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let control = "\nsocket      /run/overlane/overlane.sock, group wheel\nstate       /srv/o\n";
+    let followed =
+        "\nfollows     mynet: vxlan7 in /run/netns/frr, announces\n            b: vxlan8\nmemory ";
+    for part in [control, followed] {
+        assert!(text.contains(part), "{text}");
+    }
+    let (_, text, _) = run(&["check", "--config", file, "-j"]);
+    let object: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&object["group"], &object["state"]), (&json!("wheel"), &json!("/srv/o")));
+    assert_eq!(
+        object["networks"][0]["follow"],
+        json!({"netns": "/run/netns/frr", "device": "vxlan7", "announce": true})
+    );
+    assert_eq!(object["networks"][1]["follow"]["netns"], Value::Null);
 }
 
 #[test]

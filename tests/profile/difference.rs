@@ -422,3 +422,19 @@ fn each_key_of_tuning_needs_a_restart() {
         assert!(said.ends_with(&format!(" -> {value}")), "{said}");
     }
 }
+
+/// As many endpoints as a large node has, of which two differ: comparing each with each would
+/// never end.
+#[test]
+fn many_endpoints_are_compared_by_name() {
+    let mut old = parse(NODE1).unwrap();
+    let one = old.networks[0].endpoints[1].clone();
+    let numbered = |number: u32| EndpointPlan { name: format!("e{number}"), ..one.clone() };
+    old.networks[0].endpoints = (0..200_000).map(numbered).collect();
+    let mut new = old.clone();
+    new.networks[0].endpoints.reverse();
+    new.networks[0].endpoints[7].name = "other".into();
+    new.networks[0].endpoints[8].mac = Mac([2, 0, 0, 0, 0, 9]);
+    let expected = ["endpoints removed: e199992, e199991", "endpoints added: other, e199991"];
+    assert_eq!(lists(&Difference::between(&old, &new).unwrap()), expected);
+}

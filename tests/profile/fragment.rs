@@ -80,7 +80,7 @@ follow = { netns = "frr", device = "vxlan7", announce = true }
         "unknown_vtep": "accept",
         "follow": { "netns": "frr", "device": "vxlan7", "announce": "true" },
     });
-    assert_eq!(network(typed).unwrap(), [wanted.clone()]);
+    assert_eq!(network(typed).unwrap(), std::slice::from_ref(&wanted));
     assert_eq!(network(as_text).unwrap(), [wanted]);
 }
 

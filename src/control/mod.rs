@@ -21,6 +21,7 @@ pub mod learning;
 pub mod netlink;
 pub mod protocol;
 pub mod server;
+pub mod state;
 
 use std::{
     sync::Arc,

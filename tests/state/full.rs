@@ -49,12 +49,13 @@ fn the_drop_writes_what_failed() {
     assert_eq!(rows(&directory), [("a".to_owned(), 1.into())]);
 }
 
-/// Saves until it is refused, keeps saving, makes room, and finds everything.
+/// Saves until it is refused, goes on saving, makes room, and finds everything.
 fn fill_and_make_room(directory: &Path, make_room: impl FnOnce()) {
     let (mut state, _) = State::open(directory, NODE).unwrap();
-    let nth = |n: u64| -> Vec<Change> {
-        (0..10).map(|at| put(&format!("key{n}.{at}"), "x".repeat(100))).collect()
+    let rows_of = |n: u64, len: usize| -> Vec<Change> {
+        (0..10).map(|at| put(&format!("key{n}.{at}"), "x".repeat(len))).collect()
     };
+    let nth = |n| rows_of(n, 100);
     let mut acknowledged = 0;
     let refused = loop {
         match save(&mut state, nth(acknowledged)) {
@@ -65,7 +66,8 @@ fn fill_and_make_room(directory: &Path, make_room: impl FnOnce()) {
     };
     assert!(acknowledged > 0);
     assert!(refused.contains("node1.state") && refused.contains("make room there"), "{refused}");
-    save(&mut state, nth(acknowledged + 1)).unwrap_err();
+    // Too much also for a file that is written anew.
+    save(&mut state, rows_of(acknowledged + 1, 5000)).unwrap_err();
     // What a restart would find now.
     let copy = tempfile::tempdir_in("/dev/shm").unwrap();
     let now = fs::read(directory.join("node1.state")).unwrap();
@@ -120,16 +122,47 @@ fn a_file_that_may_not_grow_loses_nothing() {
 }
 
 #[test]
-fn a_full_disk_loses_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+fn child_on_a_disk_to_read() {
+    let Some(directory) = env::var_os(DIRECTORY) else { return };
+    let (mut state, found) = State::open(Path::new(&directory), NODE).unwrap();
+    assert_eq!(found, [("a".to_owned(), 1.into())]);
+    let refused = save(&mut state, vec![put("b", 2)]).unwrap_err();
+    assert!(refused.contains("let overlane write there, or set `[control] state`"), "{refused}");
+    println!("as it should be");
+}
+
+/// Runs a child's test where `mount`, a shell's command, has been done for it alone.
+fn run_mounted(mount: &str, child: &str, directory: &Path) {
     let private = Command::new("unshare").args(["-m", "true"]).output();
     if !private.is_ok_and(|out| out.status.success()) {
         eprintln!("skipped: a mount of its own needs root and unshare(1)");
         return;
     }
     let this = env::current_exe().unwrap();
-    let disk = directory.path().to_str().unwrap();
-    let mount = format!("mount -t tmpfs -o size=512k none {disk} && exec \"$0\" \"$@\"");
-    let words = ["unshare", "-m", "sh", "-c", &mount, this.to_str().unwrap()];
-    run_apart(&words, "full::child_on_a_small_disk", directory.path());
+    let script = format!("{mount} && exec \"$0\" \"$@\"");
+    run_apart(&["unshare", "-m", "sh", "-c", &script, this.to_str().unwrap()], child, directory);
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mount = format!("mount -t tmpfs -o size=512k none {}", directory.path().display());
+    run_mounted(&mount, "full::child_on_a_small_disk", directory.path());
+}
+
+/// What is there is used, also with a torn tail that cannot be cut off.
+#[test]
+fn a_disk_that_can_only_be_read_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(directory.path(), NODE).unwrap();
+    save(&mut state, vec![put("a", 1)]).unwrap();
+    let mut bytes = fs::read(state.path()).unwrap();
+    bytes.extend_from_slice(b"{\"crc\":");
+    fs::write(state.path(), &bytes).unwrap();
+    let path = state.path().to_owned();
+    drop(state);
+    let mount =
+        format!("mount --bind {0} {0} && mount -o remount,bind,ro {0}", directory.path().display());
+    run_mounted(&mount, "full::child_on_a_disk_to_read", directory.path());
+    assert_eq!(fs::read(path).unwrap(), bytes);
 }

@@ -49,12 +49,37 @@ fn a_second_instance_is_refused_and_told_who_the_first_is() {
 fn the_lock_stays_when_the_file_is_written_anew() {
     let directory = tempfile::tempdir().unwrap();
     let (mut first, _) = State::open(directory.path(), NODE).unwrap();
-    for n in 0..12 {
-        save(&mut first, (0..1000).map(|_| put("a", n)).collect()).unwrap();
-    }
+    overwrite_13_000_times(&mut first);
     let text = fs::read_to_string(first.path()).unwrap();
     assert!(text.matches("put").count() < 10_000, "it was not written anew");
     assert!(refusal(directory.path()).contains("is in use"));
+}
+
+fn overwrite_13_000_times(state: &mut State) {
+    for n in 0..13 {
+        save(state, (0..1000).map(|_| put("a", n)).collect()).unwrap();
+    }
+    // Behind what the thread does after the last save.
+    state.flush().unwrap();
+}
+
+/// A file that cannot be written anew is only longer than it needs to be.
+#[test]
+fn what_hinders_writing_anew_hinders_no_save() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(directory.path(), NODE).unwrap();
+    save(&mut state, vec![put("b", 1)]).unwrap();
+    let in_the_way = directory.path().join("node1.state.new");
+    fs::create_dir(&in_the_way).unwrap();
+    overwrite_13_000_times(&mut state);
+    let changes = |state: &State| fs::read_to_string(state.path()).unwrap().matches("put").count();
+    assert_eq!(changes(&state), 13_001);
+    drop(state);
+    let (mut state, found) = State::open(directory.path(), NODE).unwrap();
+    assert_eq!(found, [("b".to_owned(), 1.into()), ("a".to_owned(), 12.into())]);
+    fs::remove_dir(&in_the_way).unwrap();
+    overwrite_13_000_times(&mut state);
+    assert!(changes(&state) < 13_000);
 }
 
 /// Two that start when there is no file yet: the first to change something has it.

@@ -71,8 +71,8 @@ impl Journal {
         let mut whole = false;
         if let Some(held) = &held {
             whole = !held.writable || found.bytes == 0;
-            if !whole && let Err(error) = mend(held, &found) {
-                tracing::warn!("{}", Failure::at("mend", place.path())(error));
+            if !whole && let Err(failure) = mend(&place, held, &found) {
+                tracing::warn!("{failure}");
                 whole = true;
             }
         }
@@ -212,12 +212,12 @@ impl Journal {
     }
 }
 
-/// Cuts a torn tail off, and has the rest on the disk, so that new records may say it is.
-fn mend(held: &Held, found: &Found) -> io::Result<()> {
-    if found.torn.is_some() {
-        held.file.set_len(found.bytes)?;
-    }
-    held.file.sync_data()
+/// Cuts a torn tail off, and has the rest on the disk, name included: a process that was killed
+/// may not have come to that, and new records will say that it is there.
+fn mend(place: &Place, held: &Held, found: &Found) -> Result<(), Failure> {
+    let cut = if found.torn.is_some() { held.file.set_len(found.bytes) } else { Ok(()) };
+    cut.and_then(|()| held.file.sync_data()).map_err(Failure::at("mend", place.path()))?;
+    place.sync_directory()
 }
 
 /// Writes header and rows, and waits until they are on the disk.

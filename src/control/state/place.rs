@@ -41,6 +41,14 @@ pub(super) struct Held {
     id: (u64, u64),
 }
 
+impl Drop for Held {
+    /// Closing would do, were there not a process that is being started just now, which has a
+    /// copy of our descriptors until its exec.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// What is at the path, seen from the one who has the file open.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {

@@ -110,6 +110,8 @@ fn what_others_do_to_the_file_loses_nothing() {
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
     fs::write(&path, "overwritten").unwrap();
     save(&mut state, vec![put("c", 3)]).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("{\"format\"") && text.contains("[\"a\",1]"), "{text}");
     fs::remove_dir_all(directory.path()).unwrap();
     save(&mut state, vec![put("d", 4)]).unwrap();
     fs::rename(&path, path.with_extension("aside")).unwrap();

@@ -1,6 +1,8 @@
 //! The XDP programs: loaded from the objects that `build.rs` made, configured, and attached by
 //! bpf_link, so that they go when this process goes.
 
+mod access;
+
 use std::{collections::BTreeSet, net::IpAddr, os::fd::AsRawFd};
 
 use anyhow::{Context, Result, anyhow};
@@ -10,11 +12,12 @@ use aya::{
     programs::{ProgramError, Xdp, XdpMode, links::FdLink},
 };
 
+pub use access::AccessProgram;
+
 use super::Socket;
 use crate::{profile::Mode, wire::Vni};
 
 static UNDERLAY: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/underlay.bpf.o"));
-static ACCESS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/access.bpf.o"));
 
 /// Why the underlay's program passed a packet to the kernel, in the order of `enum left` in
 /// `underlay.bpf.c`.
@@ -41,9 +44,17 @@ pub enum Hook {
 /// An attached program; detached on drop.
 pub struct Attached {
     hook: Hook,
-    xsks: XskMap<MapData>,
+    // First: it ends before its sockets' entries are another port's.
     _link: FdLink,
-    _ebpf: Ebpf,
+    sockets: Sockets,
+}
+
+/// Where a program finds its sockets.
+enum Sockets {
+    /// In a map of its own.
+    Own { xsks: XskMap<MapData>, _ebpf: Box<Ebpf> },
+    /// In the one of all access ports.
+    Shared(access::Place),
 }
 
 impl Attached {
@@ -56,25 +67,13 @@ impl Attached {
     /// the socket is closed.
     ///
     /// # Errors
-    /// When the queue's number is past the map's size.
+    /// When the queue's number is past those that the program serves.
     pub fn connect(&mut self, queue: u32, socket: &Socket) -> Result<()> {
-        self.xsks
-            .set(queue, socket.as_raw_fd(), 0)
-            .with_context(|| format!("cannot connect queue {queue} to its socket"))
-    }
-}
-
-/// The program of an access port.
-pub struct AccessProgram;
-
-impl AccessProgram {
-    /// Loads and attaches it.
-    ///
-    /// # Errors
-    /// See [`UnderlayProgram::attach`].
-    pub fn attach(interface_index: u32, mode: Mode) -> Result<Attached> {
-        let ebpf = EbpfLoader::new().load(ACCESS).context(LOAD_HINT)?;
-        attach(ebpf, "overlane_access", interface_index, mode)
+        let connected = match &mut self.sockets {
+            Sockets::Own { xsks, .. } => Ok(xsks.set(queue, socket.as_raw_fd(), 0)?),
+            Sockets::Shared(place) => place.set(queue, socket),
+        };
+        connected.with_context(|| format!("cannot connect queue {queue} to its socket"))
     }
 }
 
@@ -199,7 +198,14 @@ pub(crate) fn attach(
     let program = ebpf.program_mut(name).with_context(|| format!("no program `{name}`"))?;
     let program: &mut Xdp = program.try_into()?;
     program.load().context(LOAD_HINT)?;
-    let (link, hook) = match mode {
+    let (link, hook) = link_to(program, interface_index, mode)?;
+    let sockets = Sockets::Own { xsks: XskMap::try_from(xsks)?, _ebpf: Box::new(ebpf) };
+    Ok(Attached { hook, _link: link, sockets })
+}
+
+/// Attaches a loaded program by bpf_link, where `mode` wants it.
+fn link_to(program: &mut Xdp, interface_index: u32, mode: Mode) -> Result<(FdLink, Hook)> {
+    Ok(match mode {
         Mode::Skb => (link(program, interface_index, XdpMode::Skb)?, Hook::Skb),
         Mode::Copy | Mode::ZeroCopy => {
             (link(program, interface_index, XdpMode::Driver)?, Hook::Native)
@@ -217,8 +223,7 @@ pub(crate) fn attach(
                 Err(_) => return Err(native),
             },
         },
-    };
-    Ok(Attached { hook, xsks: XskMap::try_from(xsks)?, _link: link, _ebpf: ebpf })
+    })
 }
 
 fn link(program: &mut Xdp, interface_index: u32, mode: XdpMode) -> Result<FdLink> {

@@ -31,6 +31,7 @@ use std::{
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use crate::{
+    af_xdp::AccessProgram,
     control::{
         learning::{Held, Learning, TICKS_PER_S},
         netlink::{Change, Netlink},
@@ -76,6 +77,8 @@ pub struct Control {
     hops: NextHops,
     /// By `PortIx`.
     ports: Vec<PortRecord>,
+    /// The program of all access ports.
+    access: AccessProgram,
     /// Devices that were made here, to be removed at the end.
     made: Vec<String>,
     /// What the workers read.

@@ -158,12 +158,13 @@ impl PortRecord {
         netlink: &mut Netlink,
         workers: &[WorkerHandle],
         tuning: &Tuning,
+        access: &AccessProgram,
     ) -> Result<()> {
         let link = netlink
             .link_by_name(&self.device)?
             .with_context(|| format!("interface {} does not exist (`ip link`)", self.device))?;
         let queues = enough_queues(&link, workers.len() as u32)?;
-        let mut program = self.load(netlink, &link)?;
+        let mut program = self.load(netlink, &link, queues, access)?;
         let attached = match &mut program {
             Program::Underlay(program) => program.attached(),
             Program::Access(attached) => attached,
@@ -247,13 +248,20 @@ impl PortRecord {
         }
     }
 
-    fn load(&self, netlink: &mut Netlink, link: &Link) -> Result<Program> {
+    fn load(
+        &self,
+        netlink: &mut Netlink,
+        link: &Link,
+        queues: u32,
+        access: &AccessProgram,
+    ) -> Result<Program> {
         let program = match &self.role {
             Role::Underlay { address, port } => {
                 UnderlayProgram::attach(link.index, self.mode, *address, *port)
                     .map(|program| Program::Underlay(Box::new(program)))
             }
-            Role::Access(_) => AccessProgram::attach(link.index, self.mode)
+            Role::Access(_) => access
+                .attach(link.index, queues, self.mode)
                 .map(|attached| Program::Access(Box::new(attached))),
         };
         program.map_err(|error| {

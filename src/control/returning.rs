@@ -75,7 +75,7 @@ impl Control {
 
     fn attach_again(&mut self, ix: PortIx) -> Result<()> {
         let port = &mut self.ports[usize::from(ix.0)];
-        port.attach(&mut self.netlink, &self.workers, &self.plan.tuning)?;
+        port.attach(&mut self.netlink, &self.workers, &self.plan.tuning, &self.access)?;
         if ix == UNDERLAY {
             self.hops_stale = true;
             if let Err(error) = self.take_vnis() {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use caps::{CapSet, Capability};
 
 use crate::{
+    af_xdp::AccessProgram,
     control::{
         Control, WorkerHandle, endpoints,
         learning::Learning,
@@ -80,6 +81,7 @@ impl Control {
             truth,
             underlay,
             ports,
+            access: AccessProgram::load()?,
             made: Vec::new(),
             tables,
             learning,
@@ -99,8 +101,8 @@ impl Control {
     }
 
     fn take_ports(&mut self) -> Result<()> {
-        let Control { ports, netlink, workers, plan, made, .. } = self;
-        ports[0].attach(netlink, workers, &plan.tuning)?;
+        let Control { ports, access, netlink, workers, plan, made, .. } = self;
+        ports[0].attach(netlink, workers, &plan.tuning, access)?;
         for (network, wanted) in self.truth.networks.iter().zip(&plan.networks) {
             for endpoint in &wanted.endpoints {
                 let queues = workers.len() as u32;
@@ -110,7 +112,7 @@ impl Control {
             }
         }
         for port in ports.iter_mut().skip(1) {
-            port.attach(netlink, workers, &plan.tuning)
+            port.attach(netlink, workers, &plan.tuning, access)
                 .with_context(|| format!("endpoint {}", port.name))?;
         }
         self.take_vnis()

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use crossbeam::channel::{Sender, unbounded};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -49,6 +50,7 @@ pub fn run(plan: Plan) -> Result<()> {
     watch_signals(send.clone())?;
     watch_kernel(send.clone())?;
     cpu::pin_to(plan.tuning.control).context("tuning.control")?;
+    raise_descriptor_limit();
 
     let tick = Arc::new(Tick::default());
     // The control thread puts the address in before the first port.
@@ -132,6 +134,15 @@ fn map_area(plan: &Plan, core: usize) -> Result<Arc<Area>> {
         );
     }
     Ok(Arc::new(area))
+}
+
+/// Each queue of each port is a descriptor, and so is each program's link: the usual 1024 would do
+/// for 500 ports at most.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
+        tracing::debug!("the limit of open files stays as it is");
+    }
 }
 
 fn watch_signals(send: Sender<Event>) -> Result<()> {

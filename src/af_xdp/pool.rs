@@ -47,16 +47,24 @@ impl Pool {
     /// `least` are kept for the least that every fill ring is sure of.
     pub fn new(area: Arc<Area>, least: u32) -> Pool {
         let chunks = area.chunks();
-        Pool {
+        let mut pool = Pool {
             free: (0..chunks).rev().collect(),
             records: vec![Record { holder: HOME, len: EMPTY }; chunks as usize].into(),
             filling: 0,
             most_filling: chunks - chunks / 4,
             filling_beyond: 0,
-            most_beyond: (chunks - chunks / 4).saturating_sub(least),
+            most_beyond: 0,
             chunk_shift: area.chunk_bytes().trailing_zeros(),
             area,
-        }
+        };
+        pool.keep(least);
+        pool
+    }
+
+    /// From now on `least` chunks are kept for the least that every fill ring is sure of: ports
+    /// have come or gone for good. What was lent beyond stays lent until frames arrive in it.
+    pub fn keep(&mut self, least: u32) {
+        self.most_beyond = self.most_filling.saturating_sub(least);
     }
 
     /// Chunks in all.

@@ -203,6 +203,13 @@ impl<T: Copy> Consumer<T> {
         Some(descriptor)
     }
 
+    /// Whether the kernel has written a descriptor that was not read.
+    #[inline]
+    pub(super) fn has_any(&self) -> bool {
+        // Relaxed: `pop` looks again before it reads one.
+        self.next != self.seen || self.next != self.ring.producer().load(Ordering::Relaxed)
+    }
+
     /// Gives the read slots back to the kernel.
     #[inline]
     pub(super) fn release(&mut self) {

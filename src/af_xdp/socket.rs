@@ -191,6 +191,12 @@ impl Socket {
         self.health == Health::Well
     }
 
+    /// Whether a frame has arrived.
+    #[inline]
+    pub fn has_arrivals(&self) -> bool {
+        self.receive.has_any()
+    }
+
     /// Appends up to `most` received frames to `burst`.
     #[inline]
     pub fn receive(&mut self, pool: &mut Pool, burst: &mut Vec<Frame>, most: usize) {

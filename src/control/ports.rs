@@ -1,14 +1,20 @@
 //! The switch's ports as the control thread keeps them: the device, its XDP program, and what
 //! it needs to read each socket's statistics after the socket has gone to a worker.
 
-use std::{io::ErrorKind, net::IpAddr, sync::Arc};
+mod queues;
 
-use anyhow::{Context, Result, bail};
+use std::{
+    io::ErrorKind,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
+
+use anyhow::{Context, Result};
 
 use crate::{
     af_xdp::{
         AccessProgram, Attached, Hook, LEFT_REASONS, Socket, SocketPlan, SocketStatus,
-        UnderlayProgram, is_busy, offload, owner,
+        UnderlayProgram, is_busy, owner,
     },
     control::{
         netlink::{Link, Netlink},
@@ -20,9 +26,6 @@ use crate::{
     profile::{ACCESS_LEAST_FILL, Mode, Plan, Tuning, UNDERLAY_LEAST_FILL},
     tables::{BridgeIx, PortIx},
 };
-
-/// The size of the programs' socket maps.
-const MOST_QUEUES: u32 = 256;
 
 /// What a port is for.
 #[derive(Clone, Debug)]
@@ -163,7 +166,7 @@ impl PortRecord {
         let link = netlink
             .link_by_name(&self.device)?
             .with_context(|| format!("interface {} does not exist (`ip link`)", self.device))?;
-        let queues = enough_queues(&link, workers.len() as u32)?;
+        let queues = queues::enough(&link, workers.len() as u32)?;
         let mut program = self.load(netlink, &link, queues, access)?;
         let attached = match &mut program {
             Program::Underlay(program) => program.attached(),
@@ -341,6 +344,19 @@ impl PortRecord {
         }
     }
 
+    /// (Fill target, least fill) of all its queues of one worker, in chunks. While it is gone, what
+    /// it will have when it is back.
+    pub fn fill_of(&self, worker: usize) -> (u32, u32) {
+        let sockets = self.sockets.iter().filter(|socket| socket.worker == worker);
+        let targets = sockets.map(|socket| socket.status.fill_target.load(Ordering::Relaxed));
+        let (count, target) =
+            targets.fold((0, 0), |(count, sum), target| (count + 1, sum + target));
+        match count {
+            0 => (self.fill, self.least_fill),
+            _ => (target, count * self.least_fill),
+        }
+    }
+
     /// This port's counters as one worker keeps them.
     pub fn counters_of(&self, worker: usize) -> Vec<Arc<PortCounters>> {
         let of_worker = self.counters.iter().filter(|(owner, _)| *owner == worker);
@@ -357,34 +373,4 @@ pub fn sum(tallies: impl IntoIterator<Item = PortTally>) -> PortTally {
         tx_bytes: a.tx_bytes + b.tx_bytes,
         tx_pending: a.tx_pending + b.tx_pending,
     })
-}
-
-/// Every worker polls and sends on a queue of its own.
-fn enough_queues(link: &Link, workers: u32) -> Result<u32> {
-    let (rx, tx, combined) = match offload::channels(&link.name) {
-        Ok(channels) => (channels.rx, channels.tx, channels.combined),
-        // A driver without channels has what it was made with.
-        Err(_) => (link.rx_queues, link.tx_queues, false),
-    };
-    if rx < workers || tx < workers {
-        let set = if combined {
-            format!("ethtool -L {} combined {workers}", link.name)
-        } else {
-            format!("ethtool -L {0} rx {workers} tx {workers}", link.name)
-        };
-        bail!(
-            "interface {} has {rx} receive and {tx} transmit queues, and {workers} workers need \
-             one of each: `{set}`, or fewer cores in tuning.workers",
-            link.name
-        );
-    }
-    if rx > MOST_QUEUES {
-        bail!(
-            "interface {} has {rx} receive queues, more than the {MOST_QUEUES} that are served: \
-             `ethtool -L {} combined {MOST_QUEUES}`",
-            link.name,
-            link.name
-        );
-    }
-    Ok(rx)
 }

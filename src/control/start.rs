@@ -13,7 +13,7 @@ use caps::{CapSet, Capability};
 use crate::{
     af_xdp::AccessProgram,
     control::{
-        Control, WorkerHandle, endpoints,
+        Control, WorkerHandle, endpoints, fill,
         learning::Learning,
         netlink::Netlink,
         next_hop::{NextHops, UnderlayLink},
@@ -115,6 +115,7 @@ impl Control {
             port.attach(netlink, workers, &plan.tuning, access)
                 .with_context(|| format!("endpoint {}", port.name))?;
         }
+        fill::keep_least(&*ports, workers);
         self.take_vnis()
     }
 

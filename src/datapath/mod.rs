@@ -14,6 +14,7 @@ mod ingress;
 mod learn;
 mod limit;
 mod ports;
+mod rota;
 mod worker;
 
 pub use worker::{Settings, Worker};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::{
     af_xdp::{Frame, MOST_SLOTS, Pool},
     counters::{PortCounters, PortTally, Reason, Tally},
+    datapath::rota::Rota,
     mailbox::{PortHandover, StormLimit},
     port::Port,
     tables::{BridgeIx, PortIx},
@@ -19,7 +20,7 @@ struct Entry<P> {
     counters: Arc<PortCounters>,
     storm: Option<Arc<StormLimit>>,
     tally: PortTally,
-    /// Its numbers differ from what was published.
+    /// It is on the list of ports whose numbers differ from what was published.
     changed: bool,
     /// It is on the list of ports with unsent or unreaped frames.
     pending: bool,
@@ -28,10 +29,12 @@ struct Entry<P> {
 /// This worker's ports, by their number.
 pub struct Ports<P> {
     entries: Vec<Option<Entry<P>>>,
-    /// (port, queue) of everything that is polled.
-    polled: Vec<(PortIx, usize)>,
+    /// In which order queues are polled.
+    rota: Rota,
     /// Ports with unsent or unreaped frames.
     pending: Vec<PortIx>,
+    /// Ports whose numbers differ from what was published.
+    changed: Vec<PortIx>,
     /// Frames queued since the last flush.
     queued: usize,
 }
@@ -43,15 +46,20 @@ impl<P: Port> Ports<P> {
         let most = usize::from(MOST_SLOTS);
         Ports {
             entries: Vec::with_capacity(most),
-            polled: Vec::with_capacity(most),
+            rota: Rota::new(),
             pending: Vec::with_capacity(most),
+            changed: Vec::with_capacity(most),
             queued: 0,
         }
     }
 
     /// Polls a port from now on.
     pub fn attach(&mut self, handover: PortHandover<P>) {
-        let index = usize::from(handover.port.0);
+        let PortHandover { port, .. } = handover;
+        self.strike(port);
+        self.rota.add(port, handover.queues.len());
+        self.changed.push(port);
+        let index = usize::from(port.0);
         if self.entries.len() <= index {
             self.entries.resize_with(index + 1, || None);
         }
@@ -64,7 +72,13 @@ impl<P: Port> Ports<P> {
             changed: true,
             pending: false,
         });
-        self.list_polled();
+    }
+
+    /// Takes a port off all lists.
+    fn strike(&mut self, port: PortIx) {
+        self.rota.remove(port);
+        self.pending.retain(|other| *other != port);
+        self.changed.retain(|other| *other != port);
     }
 
     /// Stops polling a port: its queues. What it had not sent is counted as dropped; its last
@@ -84,26 +98,31 @@ impl<P: Port> Ports<P> {
         tally.drops[Reason::PortGone as usize] += unsent;
         entry.tally.tx_pending = 0;
         publish(tally, &entry.counters, &entry.tally);
-        self.pending.retain(|pending| *pending != port);
-        self.list_polled();
+        self.strike(port);
         Some(entry.queues)
     }
 
-    fn list_polled(&mut self) {
-        self.polled.clear();
-        for (port, entry) in self.entries.iter().enumerate() {
-            let queues = entry.as_ref().map_or(0, |entry| entry.queues.len());
-            self.polled.extend((0..queues).map(|queue| (PortIx(port as u16), queue)));
-        }
-    }
-
-    /// How many queues are polled.
+    /// Begins a turn, in which all active queues are to be polled: how many. A few of the idle
+    /// ones are looked at, and are active if a frame has arrived.
     #[inline]
-    pub fn polled(&self) -> usize {
-        self.polled.len()
+    pub fn begin_turn(&mut self, pool: &mut Pool, tally: &mut Tally) -> usize {
+        for _ in 0..self.rota.begin_turn() {
+            let n = self.rota.due();
+            match queue_of(&mut self.entries, &self.rota, n) {
+                Some(queue) if queue.has_arrivals() => self.rota.wake(n),
+                _ => self.rota.pass(),
+            }
+        }
+        if let Some(n) = self.rota.due_for_upkeep() {
+            // There may have been no frames for its fill ring before, or its device was reset.
+            if let Some(queue) = queue_of(&mut self.entries, &self.rota, n) {
+                tally.system_calls += u64::from(queue.refill(pool));
+            }
+        }
+        self.rota.active()
     }
 
-    /// Receives from the `n`th polled queue and tops its fill ring up: the port and its network.
+    /// Receives from the `n`th active queue and tops its fill ring up: the port and its network.
     #[inline]
     pub fn receive(
         &mut self,
@@ -113,7 +132,7 @@ impl<P: Port> Ports<P> {
         most: usize,
         tally: &mut Tally,
     ) -> Option<(PortIx, Option<BridgeIx>)> {
-        let (port, queue) = *self.polled.get(n)?;
+        let (port, queue) = self.rota.get(n)?;
         let entry = self.entries.get_mut(usize::from(port.0))?.as_mut()?;
         let queue = entry.queues.get_mut(queue)?;
         queue.receive(pool, burst, most);
@@ -123,8 +142,9 @@ impl<P: Port> Ports<P> {
         if !burst.is_empty() {
             entry.tally.rx_packets += burst.len() as u64;
             entry.tally.rx_bytes += burst.iter().map(|frame| frame.len() as u64).sum::<u64>();
-            entry.changed = true;
+            note_change(entry, port, &mut self.changed);
             tally.received += burst.len() as u64;
+            self.rota.note_busy(n);
         }
         Some((port, entry.bridge))
     }
@@ -192,10 +212,11 @@ impl<P: Port> Ports<P> {
             tally.kernel_cycles += done.kernel_cycles;
             entry.tally.tx_packets += u64::from(done.frames);
             entry.tally.tx_bytes += done.bytes;
-            entry.tally.tx_pending = u64::from(queue.sending());
-            entry.changed = true;
+            let sending = queue.sending();
+            entry.tally.tx_pending = u64::from(sending);
+            note_change(entry, port, &mut self.changed);
             moved |= done.frames > 0;
-            if queue.sending() == 0 {
+            if sending == 0 {
                 entry.pending = false;
                 self.pending.swap_remove(n);
             } else {
@@ -207,15 +228,39 @@ impl<P: Port> Ports<P> {
 
     /// The numbers that changed since the last call, for publishing.
     pub fn changed(&mut self) -> impl Iterator<Item = (&PortCounters, &PortTally)> {
-        let changed = self.entries.iter_mut().flatten().filter(|entry| entry.changed);
-        changed.map(|entry| {
-            entry.changed = false;
-            (&*entry.counters, &entry.tally)
+        let Ports { entries, changed, .. } = self;
+        for port in &*changed {
+            if let Some(Some(entry)) = entries.get_mut(usize::from(port.0)) {
+                entry.changed = false;
+            }
+        }
+        let entries = &*entries;
+        changed.drain(..).filter_map(|port| {
+            let entry = entries.get(usize::from(port.0))?.as_ref()?;
+            Some((&*entry.counters, &entry.tally))
         })
     }
 
     /// Every queue that is polled, for sleeping until one has something.
     pub fn queues(&self) -> impl Iterator<Item = &P> {
         self.entries.iter().flatten().flat_map(|entry| &entry.queues)
+    }
+}
+
+#[inline]
+fn queue_of<'a, P>(
+    entries: &'a mut [Option<Entry<P>>],
+    rota: &Rota,
+    n: usize,
+) -> Option<&'a mut P> {
+    let (port, queue) = rota.get(n)?;
+    entries.get_mut(usize::from(port.0))?.as_mut()?.queues.get_mut(queue)
+}
+
+/// Its numbers are to be published.
+#[inline]
+fn note_change<P>(entry: &mut Entry<P>, port: PortIx, changed: &mut Vec<PortIx>) {
+    if !std::mem::replace(&mut entry.changed, true) {
+        changed.push(port);
     }
 }

@@ -120,7 +120,8 @@ impl<P: Port> Worker<P> {
             self.read_mail();
         }
         let mut moved = false;
-        for n in 0..self.ports.polled() {
+        let Out { pool, tally, .. } = &mut self.out;
+        for n in 0..self.ports.begin_turn(pool, tally) {
             moved |= self.poll_queue(n);
         }
         // Also without a burst, and before system calls: nobody waits for what we have read.
@@ -184,6 +185,7 @@ impl<P: Port> Worker<P> {
             match message {
                 ToWorker::Attach(handover) => self.ports.attach(handover),
                 ToWorker::Detach(port) => self.detach(port),
+                ToWorker::Keep(least) => self.out.pool.keep(least),
                 ToWorker::Reclaim(closed) => {
                     self.out.pool.reclaim(closed);
                 }

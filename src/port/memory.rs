@@ -75,6 +75,10 @@ impl MemoryPort {
 }
 
 impl Port for MemoryPort {
+    fn has_arrivals(&self) -> bool {
+        !self.far_end.wire().arriving.is_empty()
+    }
+
     fn receive(&mut self, pool: &mut Pool, burst: &mut Vec<Frame>, most: usize) {
         let mut wire = self.far_end.wire();
         for _ in 0..most {

@@ -13,6 +13,9 @@ use crate::af_xdp::{Flushed, Frame, Pool, Socket};
 /// One queue of one port. A worker calls `receive`, `refill`, `send` and `flush` from its own
 /// thread only.
 pub trait Port: Send {
+    /// Whether a frame has arrived. A short look: as few cache lines as can be.
+    fn has_arrivals(&self) -> bool;
+
     /// Appends up to `most` received frames to `burst`.
     fn receive(&mut self, pool: &mut Pool, burst: &mut Vec<Frame>, most: usize);
 
@@ -39,6 +42,11 @@ pub trait Port: Send {
 }
 
 impl Port for Socket {
+    #[inline]
+    fn has_arrivals(&self) -> bool {
+        self.has_arrivals()
+    }
+
     #[inline]
     fn receive(&mut self, pool: &mut Pool, burst: &mut Vec<Frame>, most: usize) {
         self.receive(pool, burst, most);

@@ -160,6 +160,11 @@ impl ReplayPort {
 
 impl Port for ReplayPort {
     #[inline]
+    fn has_arrivals(&self) -> bool {
+        self.script.is_some()
+    }
+
+    #[inline]
     fn receive(&mut self, pool: &mut Pool, burst: &mut Vec<Frame>, most: usize) {
         let Some(script) = &self.script else { return };
         let room = (pool.chunk_bytes() - HEADROOM) as u32;

@@ -21,7 +21,7 @@ const ACCESS_FILL_SHARED: u32 = 8192;
 /// With `frames = "auto"`, the least number of chunks.
 const AUTO_FRAMES: u32 = 8192;
 /// The least that `frames` may say.
-pub(super) const LEAST_FRAMES: u32 = 256;
+pub const LEAST_FRAMES: u32 = 256;
 
 /// What the kernel keeps for each chunk of each registration, bytes (about).
 const KERNEL_BYTES_PER_CHUNK: u64 = 128;

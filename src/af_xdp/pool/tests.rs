@@ -34,6 +34,27 @@ fn what_one_slot_takes_beyond_its_least_leaves_the_others_theirs() {
 }
 
 #[test]
+fn what_is_kept_follows_the_ports_that_come_and_go() {
+    let (mut pool, greedy, late) = pool(64, 20);
+    let take = |pool: &mut Pool, slot, beyond| {
+        std::iter::from_fn(|| pool.lend_empty(slot, beyond)).count()
+    };
+    // A port is added: four more are kept; it goes for good: they are anyone's.
+    pool.keep(24);
+    assert_eq!(take(&mut pool, &greedy, true), 24);
+    pool.keep(20);
+    assert_eq!(take(&mut pool, &greedy, true), 4);
+    // One is added while the others have all that they may: its least is there, and nothing else
+    // is lent beyond the least before the kernel has used what was.
+    pool.keep(24);
+    assert_eq!(take(&mut pool, &greedy, true), 0);
+    assert_eq!(take(&mut pool, &late, false), 20);
+    // More than there is: only the least is lent.
+    pool.keep(1000);
+    assert_eq!(take(&mut pool, &greedy, true), 0);
+}
+
+#[test]
 fn an_address_that_was_not_lent_is_not_believed() {
     let (mut pool, mine, other) = pool(16, 0);
     let address = pool.lend_empty(&mine, false).unwrap();

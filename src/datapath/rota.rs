@@ -1,0 +1,247 @@
+//! Which queues a worker looks at in a turn: those with traffic lately each time, the others in
+//! rotation.
+//!
+//! Called by `Ports` only. A look at a queue that has nothing costs several cache lines, so that
+//! hundreds of quiet ports would cost more than the frames of the few that are busy. Invariant: an
+//! idle queue is looked at again after `idle / IDLE_A_TURN` turns, and one look later for each
+//! that is woken meanwhile: none is passed over.
+
+use crate::{af_xdp::MOST_SLOTS, tables::PortIx};
+
+/// Idle queues that are looked at in a turn.
+pub const IDLE_A_TURN: usize = 4;
+/// A queue without a frame in this many turns is idle, after as many again at the latest.
+const ACTIVE_TURNS: u32 = 1000;
+
+/// Every so many turns the fill ring of an idle queue is looked after, the next one each time.
+const UPKEEP_TURNS: u32 = 8;
+
+/// One queue of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Member {
+    port: PortIx,
+    queue: usize,
+    /// It had a frame since the last sorting.
+    busy: bool,
+}
+
+/// The queues of a worker, in two parts.
+#[derive(Debug)]
+pub struct Rota {
+    /// The active ones, then the idle ones.
+    members: Vec<Member>,
+    active: usize,
+    /// The next idle one to be looked at.
+    next: usize,
+    /// The next one whose fill ring is to be looked after.
+    next_upkeep: usize,
+    /// Turns since the last sorting.
+    turns: u32,
+}
+
+impl Rota {
+    /// No queues.
+    pub fn new() -> Rota {
+        // Each has a slot of the worker's packet memory: nothing grows later.
+        let members = Vec::with_capacity(usize::from(MOST_SLOTS));
+        Rota { members, active: 0, next: 0, next_upkeep: 0, turns: 0 }
+    }
+
+    /// A port's queues come, and count as active at first: their fill rings are empty.
+    pub fn add(&mut self, port: PortIx, queues: usize) {
+        for queue in 0..queues {
+            self.members.push(Member { port, queue, busy: true });
+            self.wake(self.members.len() - 1);
+        }
+    }
+
+    /// A port's queues go.
+    pub fn remove(&mut self, port: PortIx) {
+        let active = &self.members[..self.active];
+        self.active -= active.iter().filter(|member| member.port == port).count();
+        self.members.retain(|member| member.port != port);
+    }
+
+    /// How many are active: those numbered below.
+    #[inline]
+    pub fn active(&self) -> usize {
+        self.active
+    }
+
+    /// The `n`th queue.
+    #[inline]
+    pub fn get(&self, n: usize) -> Option<(PortIx, usize)> {
+        self.members.get(n).map(|member| (member.port, member.queue))
+    }
+
+    /// The `n`th queue had a frame.
+    #[inline]
+    pub fn note_busy(&mut self, n: usize) {
+        if let Some(member) = self.members.get_mut(n) {
+            member.busy = true;
+        }
+    }
+
+    /// Begins a turn: how many idle queues to look at in it.
+    #[inline]
+    pub fn begin_turn(&mut self) -> usize {
+        self.turns += 1;
+        if self.turns >= ACTIVE_TURNS {
+            self.turns = 0;
+            self.sort();
+        }
+        (self.members.len() - self.active).min(IDLE_A_TURN)
+    }
+
+    /// The idle queue whose look is due, by number; the same until [`Rota::pass`] or
+    /// [`Rota::wake`].
+    #[inline]
+    pub fn due(&mut self) -> usize {
+        if self.next < self.active || self.next >= self.members.len() {
+            self.next = self.active;
+        }
+        self.next
+    }
+
+    /// The idle queue whose fill ring is to be looked after in this turn, by number, if any.
+    #[inline]
+    pub fn due_for_upkeep(&mut self) -> Option<usize> {
+        if !self.turns.is_multiple_of(UPKEEP_TURNS) || self.active == self.members.len() {
+            return None;
+        }
+        if self.next_upkeep < self.active || self.next_upkeep >= self.members.len() {
+            self.next_upkeep = self.active;
+        }
+        self.next_upkeep += 1;
+        Some(self.next_upkeep - 1)
+    }
+
+    /// The one that was due has nothing.
+    #[inline]
+    pub fn pass(&mut self) {
+        self.next += 1;
+    }
+
+    /// The `n`th queue, an idle one, is active from now on. Another one gets its number.
+    pub fn wake(&mut self, n: usize) {
+        if let Some(member) = self.members.get_mut(n) {
+            member.busy = true;
+            self.members.swap(n, self.active);
+            self.active += 1;
+        }
+    }
+
+    /// Whatever had no frame since the last sorting is idle.
+    fn sort(&mut self) {
+        for n in (0..self.active).rev() {
+            let Some(member) = self.members.get_mut(n) else { continue };
+            if !std::mem::take(&mut member.busy) {
+                self.active -= 1;
+                self.members.swap(n, self.active);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Turns until nothing is active any more.
+    fn asleep(ports: u16) -> Rota {
+        let mut rota = Rota::new();
+        (0..ports).for_each(|port| rota.add(PortIx(port), 1));
+        assert_eq!(rota.active(), usize::from(ports));
+        (0..2 * ACTIVE_TURNS).for_each(|_| {
+            rota.begin_turn();
+        });
+        assert_eq!(rota.active(), 0);
+        rota
+    }
+
+    /// One turn: which idle ports were looked at; those for which `has` holds are woken.
+    fn turn(rota: &mut Rota, has: impl Fn(PortIx) -> bool) -> Vec<PortIx> {
+        let mut seen = Vec::new();
+        for _ in 0..rota.begin_turn() {
+            let n = rota.due();
+            let (port, _) = rota.get(n).unwrap();
+            seen.push(port);
+            if has(port) { rota.wake(n) } else { rota.pass() }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_quiet_queue_becomes_idle_and_a_busy_one_stays() {
+        let mut rota = Rota::new();
+        (0..5).for_each(|port| rota.add(PortIx(port), 1));
+        for _ in 0..10 * ACTIVE_TURNS {
+            rota.begin_turn();
+            let busy = (0..rota.active()).find(|n| rota.get(*n) == Some((PortIx(3), 0))).unwrap();
+            rota.note_busy(busy);
+        }
+        assert_eq!((rota.active(), rota.get(0)), (1, Some((PortIx(3), 0))));
+    }
+
+    #[test]
+    fn every_idle_queue_has_its_look_in_a_bounded_number_of_turns() {
+        let ports = 101;
+        let mut rota = asleep(ports);
+        let bound = usize::from(ports).div_ceil(IDLE_A_TURN);
+        let mut last = BTreeMap::new();
+        for now in 0..5 * bound {
+            // Some are woken each turn, and go to sleep again in time.
+            for port in turn(&mut rota, |port| port.0 as usize % 7 == now % 7) {
+                let before = last.insert(port, now).unwrap_or(0);
+                // Each that is woken costs one look more; one that was passed over would wait for
+                // another round.
+                let most = bound + bound / 4;
+                assert!(now - before <= most, "{port:?} waited {} turns", now - before);
+            }
+        }
+        assert_eq!(last.len(), usize::from(ports));
+    }
+
+    #[test]
+    fn every_idle_queues_fill_ring_is_looked_after() {
+        // As many queues as are looked at between two: each is due again, not the same one.
+        let ports = UPKEEP_TURNS as usize * IDLE_A_TURN;
+        let mut rota = asleep(ports as u16);
+        let mut tended = vec![0; ports];
+        for _ in 0..10 * ports * UPKEEP_TURNS as usize {
+            turn(&mut rota, |_| false);
+            if let Some(n) = rota.due_for_upkeep() {
+                tended[usize::from(rota.get(n).unwrap().0.0)] += 1;
+            }
+        }
+        assert!(tended.iter().all(|times| *times >= 9), "{tended:?}");
+    }
+
+    #[test]
+    fn ports_that_come_and_go_leave_the_others_as_they_are() {
+        let mut rota = asleep(10);
+        rota.add(PortIx(10), 2);
+        assert_eq!(rota.active(), 2, "only the new one is active");
+        rota.remove(PortIx(4));
+        rota.remove(PortIx(10));
+        assert_eq!((rota.active(), rota.members.len()), (0, 9));
+        rota.add(PortIx(4), 1);
+        assert_eq!((rota.active(), rota.get(0)), (1, Some((PortIx(4), 0))));
+        let mut members: Vec<_> = rota.members.iter().map(|member| member.port.0).collect();
+        members.sort_unstable();
+        assert_eq!(members, Vec::from_iter(0..10));
+    }
+
+    #[test]
+    fn with_few_queues_all_are_looked_at_each_turn() {
+        let mut rota = asleep(3);
+        for _ in 0..4 {
+            let mut seen = turn(&mut rota, |_| false);
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 1, 2].map(PortIx));
+        }
+        assert_eq!(turn(&mut Rota::new(), |_| true), []);
+    }
+}

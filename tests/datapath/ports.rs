@@ -6,7 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use overlane::{counters::Reason, mailbox::ToWorker, tables::Endpoint, wire::Mac};
+use overlane::{
+    counters::Reason,
+    mailbox::ToWorker,
+    tables::{Endpoint, PortIx},
+    wire::Mac,
+};
 
 use crate::{node::*, packets::*};
 
@@ -218,4 +223,44 @@ fn on_a_thread_of_its_own() {
     assert!(mailbox.tell(ToWorker::Stop).is_ok());
     thread.join().unwrap();
     assert!(mailbox.counters.snapshot(&[]).0.reconciles());
+}
+
+#[test]
+fn a_port_that_was_idle_is_heard_soon_and_in_order() {
+    let mut node = Node::new(FLOOD_NONE);
+    (10..110).for_each(|port| node.attach(PortIx(port), Some(MYNET_IX), 1));
+    for round in 0..3 {
+        // Long enough for every port to become idle.
+        (0..3000).for_each(|_| assert!(!node.worker.turn()));
+        let frames: Vec<_> = (0..100).map(|n| udp(LOCAL_2, APP_2, &[round, n])).collect();
+        frames.iter().for_each(|frame| node.put(PORT_2, frame));
+        // 104 ports, four of them a turn.
+        let turns = (1..=26).find(|_| node.worker.turn());
+        assert!(turns.is_some(), "nothing was heard in 26 turns");
+        node.settle();
+        let sent: Vec<_> = node.take(UNDERLAY).iter().map(|p| open(p).unwrap().inner).collect();
+        assert_eq!(sent, frames);
+        node.check_at_rest().unwrap();
+    }
+}
+
+#[test]
+fn a_new_port_disturbs_nobody_and_idle_ones_can_go() {
+    let mut node = Node::new(FLOOD_NONE);
+    (10..40).for_each(|port| node.attach(PortIx(port), Some(MYNET_IX), 1));
+    (0..3000).for_each(|_| assert!(!node.worker.turn()));
+    let closed: Vec<_> = (10..40).step_by(2).flat_map(|port| node.detach(PortIx(port))).collect();
+    assert_eq!(closed.len(), 15);
+    closed.into_iter().for_each(|closed| node.tell(ToWorker::Reclaim(closed)));
+    node.attach(PortIx(12), Some(MYNET_IX), 2);
+    let frame = udp(LOCAL_2, APP_2, b"from one that stayed");
+    for port in [PORT_2, PortIx(11), PortIx(39)] {
+        node.put(port, &frame);
+        assert!((1..=8).any(|_| node.worker.turn()), "{port:?} was not heard");
+        assert_eq!(node.take(UNDERLAY).len(), 1);
+    }
+    node.far_end(PortIx(12), 1).put(&frame);
+    assert!(node.worker.turn(), "a port that has just come is active");
+    node.settle();
+    node.check_at_rest().unwrap();
 }

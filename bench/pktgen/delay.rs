@@ -71,7 +71,7 @@ impl Drop for Delay {
 }
 
 fn end(area: &Arc<Area>, interface_index: u32) -> Result<End> {
-    let mut program = AccessProgram::attach(interface_index, Mode::Copy)?;
+    let mut program = AccessProgram::load()?.attach(interface_index, 1, Mode::Copy)?;
     let plan = SocketPlan {
         interface_index,
         queue: 0,

@@ -144,7 +144,7 @@ impl<P: Port> Ports<P> {
             entry.tally.rx_bytes += burst.iter().map(|frame| frame.len() as u64).sum::<u64>();
             note_change(entry, port, &mut self.changed);
             tally.received += burst.len() as u64;
-            self.rota.note_busy(n);
+            self.rota.note_busy(n, burst.len());
         }
         Some((port, entry.bridge))
     }

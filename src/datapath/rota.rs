@@ -8,8 +8,11 @@
 
 use crate::{af_xdp::MOST_SLOTS, tables::PortIx};
 
-/// Idle queues that are looked at in a turn.
-pub const IDLE_A_TURN: usize = 4;
+/// Idle queues that are looked at in a turn without a frame.
+const IDLE_A_TURN: usize = 2;
+/// Frames of a turn for which one more is looked at in the next: a turn with many takes long, and
+/// an idle queue's first frame is not to wait for many of those.
+const FRAMES_A_LOOK: usize = 16;
 /// A queue without a frame in this many turns is idle, after as many again at the latest.
 const ACTIVE_TURNS: u32 = 1000;
 
@@ -37,6 +40,8 @@ pub struct Rota {
     next_upkeep: usize,
     /// Turns since the last sorting.
     turns: u32,
+    /// Frames received in this turn.
+    frames: usize,
 }
 
 impl Rota {
@@ -44,7 +49,7 @@ impl Rota {
     pub fn new() -> Rota {
         // Each has a slot of the worker's packet memory: nothing grows later.
         let members = Vec::with_capacity(usize::from(MOST_SLOTS));
-        Rota { members, active: 0, next: 0, next_upkeep: 0, turns: 0 }
+        Rota { members, active: 0, next: 0, next_upkeep: 0, turns: 0, frames: 0 }
     }
 
     /// A port's queues come, and count as active at first: their fill rings are empty.
@@ -74,9 +79,10 @@ impl Rota {
         self.members.get(n).map(|member| (member.port, member.queue))
     }
 
-    /// The `n`th queue had a frame.
+    /// The `n`th queue had so many frames.
     #[inline]
-    pub fn note_busy(&mut self, n: usize) {
+    pub fn note_busy(&mut self, n: usize, frames: usize) {
+        self.frames += frames;
         if let Some(member) = self.members.get_mut(n) {
             member.busy = true;
         }
@@ -90,7 +96,8 @@ impl Rota {
             self.turns = 0;
             self.sort();
         }
-        (self.members.len() - self.active).min(IDLE_A_TURN)
+        let looks = IDLE_A_TURN + std::mem::take(&mut self.frames) / FRAMES_A_LOOK;
+        (self.members.len() - self.active).min(looks)
     }
 
     /// The idle queue whose look is due, by number; the same until [`Rota::pass`] or
@@ -180,7 +187,7 @@ mod tests {
         for _ in 0..10 * ACTIVE_TURNS {
             rota.begin_turn();
             let busy = (0..rota.active()).find(|n| rota.get(*n) == Some((PortIx(3), 0))).unwrap();
-            rota.note_busy(busy);
+            rota.note_busy(busy, 1);
         }
         assert_eq!((rota.active(), rota.get(0)), (1, Some((PortIx(3), 0))));
     }
@@ -236,12 +243,23 @@ mod tests {
 
     #[test]
     fn with_few_queues_all_are_looked_at_each_turn() {
-        let mut rota = asleep(3);
+        let mut rota = asleep(2);
         for _ in 0..4 {
             let mut seen = turn(&mut rota, |_| false);
             seen.sort_unstable();
-            assert_eq!(seen, [0, 1, 2].map(PortIx));
+            assert_eq!(seen, [0, 1].map(PortIx));
         }
         assert_eq!(turn(&mut Rota::new(), |_| true), []);
+    }
+
+    #[test]
+    fn after_many_frames_more_idle_queues_are_looked_at() {
+        let mut rota = asleep(100);
+        rota.wake(0);
+        rota.note_busy(0, 10 * FRAMES_A_LOOK);
+        assert_eq!(turn(&mut rota, |_| false).len(), IDLE_A_TURN + 10);
+        assert_eq!(turn(&mut rota, |_| false).len(), IDLE_A_TURN, "of the last turn only");
+        rota.note_busy(0, 1000 * FRAMES_A_LOOK);
+        assert_eq!(turn(&mut rota, |_| false).len(), 99, "each once");
     }
 }

@@ -196,16 +196,17 @@ mod tests {
     fn every_idle_queue_has_its_look_in_a_bounded_number_of_turns() {
         let ports = 101;
         let mut rota = asleep(ports);
-        let bound = usize::from(ports).div_ceil(IDLE_A_TURN);
+        // Looks and wakings so far, and at the last look at each port.
+        let (mut looks, mut woken) = (0, 0);
         let mut last = BTreeMap::new();
-        for now in 0..5 * bound {
-            // Some are woken each turn, and go to sleep again in time.
-            for port in turn(&mut rota, |port| port.0 as usize % 7 == now % 7) {
-                let before = last.insert(port, now).unwrap_or(0);
-                // Each that is woken costs one look more; one that was passed over would wait for
-                // another round.
-                let most = bound + bound / 4;
-                assert!(now - before <= most, "{port:?} waited {} turns", now - before);
+        for now in 0..5 * ports {
+            let is_woken = |port: PortIx| port.0 % 7 == now % 7;
+            for port in turn(&mut rota, is_woken) {
+                looks += 1;
+                let (looks_then, woken_then) = last.insert(port, (looks, woken)).unwrap_or((0, 0));
+                let most = i32::from(ports) + woken - woken_then;
+                assert!(looks - looks_then <= most, "{port:?} was passed over");
+                woken += i32::from(is_woken(port));
             }
         }
         assert_eq!(last.len(), usize::from(ports));

@@ -17,6 +17,7 @@ mod truth;
 mod underlay;
 mod workers;
 
+pub mod follow;
 pub mod learning;
 pub mod netlink;
 pub mod protocol;

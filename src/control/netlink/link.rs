@@ -41,6 +41,8 @@ pub struct Link {
     pub tx_dropped: u64,
     /// `veth`, `vxlan`, ...; `None` for hardware.
     pub kind: Option<String>,
+    /// The index of the bridge, bond or VRF that it is a port of.
+    pub master: Option<u32>,
 }
 
 impl Link {
@@ -161,6 +163,7 @@ pub(super) fn read_link(message: &LinkMessage) -> Link {
                 link.mac = <[u8; 6]>::try_from(bytes.as_slice()).map(Mac).unwrap_or_default();
             }
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Controller(master) => link.master = Some(*master),
             LinkAttribute::NumRxQueues(queues) => link.rx_queues = *queues,
             LinkAttribute::NumTxQueues(queues) => link.tx_queues = *queues,
             LinkAttribute::Xdp(rows) => link.xdp_program = program_id(rows),

@@ -27,7 +27,7 @@ pub fn inside<T: Send>(path: &Path, f: impl FnOnce() -> Result<T> + Send) -> Res
 }
 
 /// The namespace's file; the open file keeps the namespace alive.
-pub(super) fn open(path: &Path) -> Result<File> {
+pub fn open(path: &Path) -> Result<File> {
     File::open(path).with_context(|| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let missing = !path.exists();
@@ -42,7 +42,9 @@ pub(super) fn open(path: &Path) -> Result<File> {
     })
 }
 
-fn enter(namespace: &File, path: &Path) -> Result<()> {
+/// Moves the calling thread there, for good: it must be a thread of its own. `path` is for the
+/// message.
+pub fn enter(namespace: &File, path: &Path) -> Result<()> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .map_err(io::Error::from)
         .with_context(|| {

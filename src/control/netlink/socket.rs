@@ -26,6 +26,8 @@ use super::Refusal;
 const DATAGRAM_BYTES: usize = 64 * 1024;
 /// Deleting devices elsewhere may hold the kernel's lock for seconds, not for this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Types below are netlink's own: acknowledgements, ends of dumps (include/uapi/linux/netlink.h).
+const NLMSG_MIN_TYPE: u16 = 0x10;
 /// Each retry reads the whole table again.
 const DUMP_TRIES: usize = 16;
 
@@ -79,6 +81,61 @@ impl Netlink {
             }
         }
         bail!("the kernel's table changed during each of {DUMP_TRIES} readings; try again")
+    }
+
+    /// A whole table, each message as it came, for tables too large to be decoded one by one.
+    /// It is read once, even if it changes meanwhile.
+    pub(super) fn dump_messages(
+        &mut self,
+        message: RouteNetlinkMessage,
+        each: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        self.exchange_messages(message, NLM_F_REQUEST | NLM_F_DUMP, each)
+    }
+
+    /// [`Netlink::request`], each message as it came.
+    pub(super) fn request_messages(
+        &mut self,
+        message: RouteNetlinkMessage,
+        each: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        self.exchange_messages(message, NLM_F_REQUEST | NLM_F_ACK, each)
+    }
+
+    /// Whether the kernel holds dump questions to their exact shape, and filters by all they say;
+    /// false if it cannot be set.
+    pub(super) fn set_strict(&mut self, strict: bool) -> bool {
+        self.socket.set_netlink_get_strict_chk(strict).is_ok()
+    }
+
+    fn exchange_messages(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        self.send(message, flags)?;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let mut answer = Answer::default();
+        while !answer.complete {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let came = receive(&self.socket, &mut self.datagram, Some(left));
+            if !came.context("receiving from the kernel over netlink")? {
+                bail!("the kernel gave no answer within {ANSWER_TIMEOUT:?}");
+            }
+            for bytes in messages_of(&self.datagram) {
+                let header = NetlinkBuffer::new(bytes);
+                if header.sequence_number() != self.sequence {
+                    continue;
+                }
+                if header.message_type() < NLMSG_MIN_TYPE {
+                    answer.take(bytes, self.sequence, false)?;
+                } else {
+                    each(bytes);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Answer> {

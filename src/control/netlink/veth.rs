@@ -122,7 +122,7 @@ impl Netlink {
 
     /// No link-local address, then no IPv6 at all: the kernel would otherwise send router
     /// solicitations and multicast reports into the overlay.
-    fn silence_ipv6(&mut self, name: &str, index: u32) -> Result<()> {
+    pub(super) fn silence_ipv6(&mut self, name: &str, index: u32) -> Result<()> {
         let mut change = LinkMessage::default();
         change.header.index = index;
         change.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![

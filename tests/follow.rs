@@ -1,0 +1,13 @@
+//! Following a kernel VXLAN device, and announcing into its bridge, against the real kernel, in
+//! network namespaces made for each test. What is there is written and shown by `bridge` and `ip`.
+//!
+//! Needs root and iproute2; without root each test says that it was skipped.
+
+#[path = "follow/announce.rs"]
+mod announce;
+#[path = "follow/burst.rs"]
+mod burst;
+#[path = "follow/rows.rs"]
+mod rows;
+#[path = "follow/scene.rs"]
+mod scene;

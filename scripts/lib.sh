@@ -34,6 +34,7 @@ probe_of() {
         iproute2) echo ip ;;
         iputils-ping) echo ping ;;
         openvswitch-switch) echo ovs-vswitchd ;;
+        frr) echo vtysh ;;
         procps) echo sysctl ;;
         util-linux) echo nsenter ;;
         netcat-openbsd) echo nc.openbsd ;;
@@ -65,7 +66,7 @@ install_missing() {
 }
 
 # The part of install_missing that runs as root. No service is left running or enabled: what
-# uses Open vSwitch here starts its own, in its own namespace. policy-rc.d is how Debian tells
+# uses Open vSwitch or FRR here starts its own, in its own namespace. policy-rc.d is how Debian tells
 # packages not to start what they bring.
 apt_install() {
     local policy=/usr/sbin/policy-rc.d
@@ -78,9 +79,12 @@ apt_install() {
     local quiet=(-qq -o DPkg::Lock::Timeout=120)
     apt-get "${quiet[@]}" update >&2 || return
     apt-get "${quiet[@]}" -y --no-install-recommends install "$@" >&2 || return
-    if [[ " $* " == *" openvswitch-switch "* ]]; then
-        update-rc.d openvswitch-switch disable >/dev/null 2>&1 || true
-    fi
+    local service
+    for service in openvswitch-switch frr; do
+        if [[ " $* " == *" $service "* ]]; then
+            update-rc.d "$service" disable >/dev/null 2>&1 || true
+        fi
+    done
 }
 
 # Puts a cargo that is new enough into PATH, or says how to come by one.

@@ -23,7 +23,8 @@ fn announced(node: &Namespace) -> Vec<String> {
 
 fn neighbours(node: &Namespace) -> Vec<String> {
     let text = node.ip("neigh show dev br0 proto 79");
-    let mut rows: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let mut rows: Vec<String> =
+        text.lines().map(|line| line.replace(" proto 79", "").trim().to_owned()).collect();
     rows.sort();
     rows
 }

@@ -21,7 +21,7 @@ fn forwarding_rows_come_move_and_go() {
     node.bridge(&format!("fdb add {A} dev vxlan0 dst 192.0.2.4 self static"));
     listener.until("it is there", |l| l.place_of(A) == Some(ip("192.0.2.4")));
     let origin = |listener: &Listener| listener.table.fdb[&mac(A)].origin;
-    assert_eq!(origin(&listener).kind, Kind::Dynamic); // NUD_REACHABLE, as vxlan keeps it.
+    assert_eq!(origin(&listener).kind, Kind::Static);
 
     node.bridge(&format!("fdb replace {A} dev vxlan0 dst 192.0.2.5 self permanent"));
     listener.until("it has moved", |l| l.place_of(A) == Some(ip("192.0.2.5")));
@@ -30,11 +30,26 @@ fn forwarding_rows_come_move_and_go() {
     assert_eq!(listener.table.fdb.len(), 1);
 
     // A control plane's row; the bridge's part of it has no VTEP and is not followed.
-    node.bridge(&format!("fdb add {A} dev vxlan0 dst 2001:db8::4 self extern_learn sticky"));
+    node.bridge(&format!("fdb add {A} dev vxlan0 dst 192.0.2.6 self extern_learn"));
     node.bridge(&format!("fdb add {A} dev vxlan0 master extern_learn"));
-    listener.until("it is there again", |l| l.place_of(A) == Some(ip("2001:db8::4")));
+    listener.until("it is there again", |l| l.place_of(A) == Some(ip("192.0.2.6")));
     assert!(origin(&listener).external);
     assert_eq!(listener.follower.compare().unwrap().differences, [""; 0]);
+}
+
+#[test]
+fn vteps_of_ipv6() {
+    if !may_run() {
+        return;
+    }
+    let node = Namespace::new("vtep6");
+    node.ip("link add br0 type bridge");
+    node.add_device("local 2001:db8::1");
+    let mut listener = Listener::settled(&node);
+    node.bridge("fdb append 00:00:00:00:00:00 dev vxlan0 dst 2001:db8::5 self");
+    node.bridge(&format!("fdb add {A} dev vxlan0 dst 2001:db8::4 self"));
+    listener.until("it is there", |l| l.place_of(A) == Some(ip("2001:db8::4")));
+    assert_eq!(listener.table.flood, BTreeSet::from([ip("2001:db8::5")]));
 }
 
 #[test]
@@ -87,11 +102,12 @@ fn neighbours_of_the_device_and_of_its_bridge() {
     listener.until("a failed one is gone", |l| l.mac_of("10.0.1.5").is_none());
     node.ip("neigh del 10.0.1.6 dev br0");
     listener.until("a deleted one is gone", |l| l.mac_of("10.0.1.6").is_none());
-    // Its own rows come back when the device leaves its bridge; the bridge's go.
+    // Without its last port a bridge changes its MAC, and the kernel drops its neighbours.
     node.ip("link set vxlan0 nomaster");
     listener.until("the bridge's are gone", |l| l.table.neighbours.len() == 1);
     node.ip("link set vxlan0 master br0");
-    listener.until("they are back", |l| l.mac_of("fd00:1::4").is_some());
+    node.ip(&format!("neigh add 10.0.1.5 lladdr {A} dev br0 nud permanent"));
+    listener.until("a new one is there", |l| l.mac_of("10.0.1.5").is_some());
     assert_eq!(listener.follower.compare().unwrap().differences, [""; 0]);
 }
 

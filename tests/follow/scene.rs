@@ -115,9 +115,12 @@ impl Listener {
     }
 
     pub fn with(namespace: &Namespace, settings: Settings) -> Listener {
+        Listener::at(namespace.path(), settings)
+    }
+
+    pub fn at(netns: PathBuf, settings: Settings) -> Listener {
         let (tell, news) = unbounded();
-        let wanted =
-            Wanted { netns: Some(namespace.path()), device: "vxlan0".to_owned(), vni: VNI };
+        let wanted = Wanted { netns: Some(netns), device: "vxlan0".to_owned(), vni: VNI };
         let follower = follow_with(wanted, settings, move |news| drop(tell.send(news))).unwrap();
         let table = Table::default();
         Listener { follower, news, table, away: None, changes: Vec::new() }

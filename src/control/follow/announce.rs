@@ -186,7 +186,8 @@ impl Announcer {
             if self.written.macs.contains(&mac) && elsewhere(netlink.bridge_row(bridge, mac)?) {
                 continue;
             }
-            troubles.extend(netlink.write_bridge_row(port, mac).err());
+            let written = netlink.write_bridge_row(port, mac);
+            troubles.extend(written.and_then(|()| forget_remote(netlink, device, mac)).err());
         }
         self.written.macs.clone_from(&wanted.macs);
         Ok(troubles.into_iter().map(|error| format!("{error:#}")).collect())
@@ -266,6 +267,15 @@ impl Announcer {
 }
 
 const NTF_EXT_LEARNED: u8 = 0x10;
+
+/// A MAC that has moved here is behind no VTEP. zebra takes the bridge's row for the truth, and
+/// leaves the remote one that it wrote into the VXLAN device to whoever looks there, as we do.
+fn forget_remote(netlink: &mut Netlink, device: u32, mac: Mac) -> Result<()> {
+    match netlink.device_row(device, mac)? {
+        Some(row) if row.flags & NTF_EXT_LEARNED != 0 => netlink.delete_device_row(device, mac),
+        _ => Ok(()),
+    }
+}
 
 fn is_own(row: &Row) -> bool {
     row.protocol == OWN_PROTOCOL

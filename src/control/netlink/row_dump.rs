@@ -7,7 +7,7 @@
 use anyhow::{Context, Result};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState},
+    neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
 };
 
 use super::{
@@ -46,6 +46,19 @@ impl Netlink {
         let mut question = question(AddressFamily::Bridge);
         question.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
         question.attributes.push(NeighbourAttribute::Controller(bridge));
+        self.one_row(question).with_context(|| format!("asking bridge number {bridge} for {mac}"))
+    }
+
+    /// The row that a VXLAN device has for a MAC, of its own VNI.
+    pub fn device_row(&mut self, device: u32, mac: Mac) -> Result<Option<Row>> {
+        let mut question = question(AddressFamily::Bridge);
+        question.header.ifindex = device;
+        question.header.flags = NeighbourFlags::Own;
+        question.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+        self.one_row(question).with_context(|| format!("asking device number {device} for {mac}"))
+    }
+
+    fn one_row(&mut self, question: NeighbourMessage) -> Result<Option<Row>> {
         let mut found = None;
         let asked = self.request_messages(RouteNetlinkMessage::GetNeighbour(question), |bytes| {
             found = row_of(bytes).or(found);
@@ -53,7 +66,7 @@ impl Netlink {
         match asked {
             Ok(()) => Ok(found),
             Err(error) if Refusal::errno_of(&error) == Some(libc::ENOENT) => Ok(None),
-            Err(error) => Err(error.context(format!("asking bridge number {bridge} for {mac}"))),
+            Err(error) => Err(error),
         }
     }
 

@@ -130,6 +130,13 @@ impl Netlink {
             .with_context(|| format!("deleting the forwarding row of {mac}"))
     }
 
+    /// Deletes the row that a VXLAN device has for a MAC; one that is gone is no error.
+    pub fn delete_device_row(&mut self, device: u32, mac: Mac) -> Result<()> {
+        let mut row = bridge_row(device, mac);
+        row.header.flags = NeighbourFlags::Own;
+        self.delete_row(row).with_context(|| format!("deleting the remote row of {mac}"))
+    }
+
     /// A permanent neighbour row with [`OWN_PROTOCOL`].
     pub fn write_own_neighbour(&mut self, index: u32, address: IpAddr, mac: Mac) -> Result<()> {
         let mut row = neighbour(index, address);

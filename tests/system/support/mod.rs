@@ -11,6 +11,8 @@ pub mod counters;
 pub mod craft;
 pub mod dual_stack;
 pub mod flows;
+#[allow(dead_code, reason = "used by tests/follow.rs so far")]
+pub mod frr;
 pub mod ipv6;
 pub mod kernel_peer;
 pub mod learning_scene;

@@ -75,6 +75,7 @@ fn package(tool: &str) -> &str {
         "ip" | "bridge" | "tc" => "iproute2",
         "ping" => "iputils-ping",
         "setpriv" => "util-linux",
+        "vtysh" => "frr",
         "ovs-vsctl" | "ovs-vswitchd" | "ovsdb-server" | "ovsdb-tool" => "openvswitch-switch",
         other => other,
     }

@@ -107,6 +107,10 @@ fn an_endpoint_that_moves_is_where_it_was_announced_last() {
     on_b.follower.announce(local());
     on_a.until("it is behind b", |l| l.place_of(APP) == Some(b.address));
     on_b.until("it is here", |l| l.place_of(APP).is_none());
+    let left_to_b = format!("{APP} is not announced on `ovl{VNI}`: another node has it");
+    wait_until("a leaves it to b", || {
+        on_a.follower.compare().unwrap().differences.contains(&left_to_b)
+    });
     on_a.follower.announce(Vec::new());
     assert_eq!(on_a.follower.compare().unwrap().differences, [""; 0]);
     on_a.catch_up();

@@ -1,3 +1,5 @@
+//! The mirror fed with rows, as the kernel would tell them.
+
 use std::collections::BTreeSet;
 
 use super::*;

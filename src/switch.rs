@@ -45,7 +45,7 @@ pub fn run(plan: Plan) -> Result<()> {
         );
     }
     // First of all, so that a second instance stops here with nothing touched.
-    let listener = server::bind(&plan.socket)?;
+    let listener = server::bind(&plan.socket, plan.group.as_deref())?;
     let (send, events) = unbounded();
     watch_signals(send.clone())?;
     watch_kernel(send.clone())?;
@@ -57,7 +57,8 @@ pub fn run(plan: Plan) -> Result<()> {
     let nowhere = std::net::Ipv4Addr::UNSPECIFIED.into();
     let tables = tables::Writer::new(Underlay { address: nowhere, port: plan.underlay.port });
     let workers = Workers::start(&plan, &tick, &tables)?;
-    let mut control = Control::start(plan, Netlink::open()?, workers.handles(), tick, tables)?;
+    let mut control =
+        Control::start(plan, Netlink::open()?, workers.handles(), tick, tables, send.clone())?;
     let serving = listener.serve(move |asked| {
         let _ = send.send(Event::Asked(asked));
     })?;

@@ -1,10 +1,18 @@
 //! The built binary's command line: usage, exit codes, and what it makes of the answers of a
 //! control socket that this process serves. The rows are the walk-through's. No privileges.
 
+#[path = "cli/batch.rs"]
+mod batch;
+#[path = "cli/generated.rs"]
+mod generated;
+#[path = "cli/monitor.rs"]
+mod monitor;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/walkthrough.rs"]
 mod walkthrough;
+#[path = "cli/write.rs"]
+mod write;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -56,7 +64,7 @@ struct Served {
 impl Served {
     fn new(answer: impl Fn(Command) -> Result<Value, String> + Send + Sync + 'static) -> Served {
         let directory = tempfile::tempdir().unwrap();
-        let listener = server::bind(&directory.path().join("sock")).unwrap();
+        let listener = server::bind(&directory.path().join("sock"), None).unwrap();
         let serving = listener
             .serve(move |asked| {
                 let answer = answer(asked.command);
@@ -95,12 +103,20 @@ impl Served {
 fn usage_errors_are_code_2_and_one_chain() {
     for (arguments, says) in [
         (&["frobnicate"][..], "overlane: unrecognized subcommand 'frobnicate'"),
-        (&["fdb", "add"], "overlane: unrecognized subcommand 'add'"),
+        (&["fdb", "learn"], "overlane: unrecognized subcommand 'learn'"),
+        (&["fdb", "add"], "overlane: fdb add: which MAC? it comes first"),
+        (&["fdb", "flush"], "overlane: fdb flush: which rows? use filters"),
+        (&["monitor", "link"], "overlane: monitor: `link` is no object"),
+        (&["completions", "tcsh"], "overlane: invalid value 'tcsh'"),
+        (&["man", "--socket", "x"], "overlane: --socket is for client commands"),
+        (&["completions", "bash", "-j"], "overlane: --json is for commands that print"),
+        (&["batch"], "overlane: the following required arguments were not provided"),
         (&["doctor"], "overlane: unrecognized subcommand 'doctor'"),
         (&["run"], "overlane: the following required arguments were not provided"),
         (&["stats", "--nonsense"], "overlane: unexpected argument '--nonsense'"),
         (&["stats", "--socket"], "overlane: a value is required for '--socket <PATH>'"),
-        (&["fdb", "show", "br0"], "overlane: show: `br0` is no filter"),
+        (&["fdb", "show", "br0"], "overlane: fdb show: `br0` is no filter"),
+        (&["neigh", "show", "x"], "overlane: neigh show: `x` is no filter"),
         (&["run", "--config", "x", "--socket", "y"], "overlane: --socket is for client commands"),
         (&["--json", "run", "--config", "x"], "overlane: --json is for commands that print"),
     ] {
@@ -141,8 +157,23 @@ fn help_names_the_commands_of_this_release_and_no_others() {
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
     let expected = [
-        "run", "check", "fdb", "neigh", "network", "endpoint", "peer", "port", "stats", "runtime",
+        "run",
+        "check",
+        "fdb",
+        "neigh",
+        "network",
+        "endpoint",
+        "peer",
+        "port",
+        "stats",
+        "runtime",
+        "reload",
+        "verify",
+        "monitor",
+        "batch",
         "pktgen",
+        "completions",
+        "man",
     ];
     assert_eq!(commands, expected);
     for command in expected {
@@ -154,14 +185,34 @@ fn help_names_the_commands_of_this_release_and_no_others() {
         &["run"][..],
         &["check"],
         &["fdb", "show"],
+        &["fdb", "add"],
+        &["fdb", "append"],
+        &["fdb", "replace"],
+        &["fdb", "del"],
+        &["fdb", "flush"],
         &["neigh", "show"],
+        &["neigh", "add"],
+        &["neigh", "replace"],
+        &["neigh", "del"],
         &["network", "list"],
         &["network", "inspect"],
+        &["network", "add"],
+        &["network", "del"],
         &["endpoint", "list"],
+        &["endpoint", "add"],
+        &["endpoint", "del"],
         &["peer", "list"],
+        &["peer", "add"],
+        &["peer", "del"],
         &["port", "list"],
         &["stats"],
         &["runtime"],
+        &["reload"],
+        &["verify"],
+        &["monitor"],
+        &["batch"],
+        &["completions"],
+        &["man"],
         &["pktgen", "rate"],
         &["pktgen", "burst"],
         &["pktgen", "mrr"],
@@ -212,7 +263,8 @@ fn a_stale_socket_and_one_that_is_forbidden_are_told_apart() {
         stderr,
         format!(
             "overlane: control socket {socket}: permission denied, it belongs to uid {uid}, gid \
-             {gid}, mode 0000: run as root or as the socket's owner\n"
+             {gid}, mode 0000: run as root, as the socket's owner, or as a member of its group if \
+             its mode is 0660 (`[control] group`)\n"
         )
     );
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();

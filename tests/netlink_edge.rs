@@ -76,6 +76,7 @@ fn endpoint(app: &Namespace) -> EndpointVeth {
         netns: app.path(),
         container_name: "eth0".to_owned(),
         queues: 2,
+        host_mac: Mac([2, 0, 0, 0, 0, 1]),
         mac: Mac::from_ipv4(APP),
         address: APP,
         prefix: 24,

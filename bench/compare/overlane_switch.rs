@@ -99,6 +99,7 @@ name = "bench"
 
 [control]
 socket = "{socket}"
+state = "{state}"
 
 [underlay]
 interface = "und0"
@@ -126,6 +127,7 @@ device = "acc0"
 mac = "{source}"
 "#,
         socket = socket.display(),
+        state = socket.with_extension("state").display(),
         worker = options.switch_core,
         control = options.generator_core,
         tuning = options.tuning.join("\n"),

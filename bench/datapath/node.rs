@@ -124,7 +124,7 @@ pub fn check_frames(direction: Direction, rows: usize) -> Result<()> {
 
 fn tables(direction: Direction, rows: usize) -> Writer {
     let mut tables = Writer::new(Underlay { address: frames::US.into(), port: vxlan::PORT });
-    tables.publish(vec![bridge()], (0..VTEPS).map(|n| vtep(frames::vtep(n))).collect());
+    tables.publish(vec![Some(bridge())], (0..VTEPS).map(|n| vtep(frames::vtep(n))).collect());
     for mac in (0..rows as u64).map(mac) {
         let to = match direction {
             Direction::Encap => Endpoint::Remote(VtepIx(frames::home_index(&mac.0))),

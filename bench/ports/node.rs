@@ -132,7 +132,7 @@ fn tables(ports: u16) -> Writer {
     let nowhere = std::net::Ipv4Addr::UNSPECIFIED.into();
     let mut tables = Writer::new(Underlay { address: nowhere, port: vxlan::PORT });
     let vni = Vni::new(4097).expect("a VNI of 24 bits");
-    tables.publish(vec![Bridge::new(vni)], Vec::new());
+    tables.publish(vec![Some(Bridge::new(vni))], Vec::new());
     for port in (1..=ports).map(PortIx) {
         let row = Row::permanent(Endpoint::Local(port));
         tables.fdb.insert(FdbKey::new(BRIDGE, mac_of(port)), row);

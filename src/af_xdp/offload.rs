@@ -56,6 +56,17 @@ pub fn turn_off_transmit_offloads(interface: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// The features that [`turn_off_transmit_offloads`] turns off and that are on, by name.
+pub fn transmit_offloads(interface: &str) -> io::Result<Vec<String>> {
+    let device = Device::open(interface)?;
+    let names = device.feature_names()?;
+    let blocks = device.features(names.len())?;
+    let is_on = |bit: usize| is_set(bit, &blocks, |block| block.active);
+    let numbered = names.into_iter().enumerate();
+    let left = numbered.filter(|(bit, name)| leaves_work_undone(name) && is_on(*bit));
+    Ok(left.map(|(_, name)| name).collect())
+}
+
 /// The queues in use. `Unsupported` from drivers that do not tell.
 pub fn channels(interface: &str) -> io::Result<Channels> {
     // struct ethtool_channels: the command, then rx, tx, other and combined, the largest and then

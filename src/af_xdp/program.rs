@@ -44,6 +44,7 @@ pub enum Hook {
 /// An attached program; detached on drop.
 pub struct Attached {
     hook: Hook,
+    program: u32,
     // First: it ends before its sockets' entries are another port's.
     _link: FdLink,
     sockets: Sockets,
@@ -61,6 +62,11 @@ impl Attached {
     /// Where it was attached.
     pub fn hook(&self) -> Hook {
         self.hook
+    }
+
+    /// The program's id, as `ip link` shows it of the interface.
+    pub fn program_id(&self) -> u32 {
+        self.program
     }
 
     /// Sends the frames of `queue` to `socket` from now on. The kernel removes the entry when
@@ -115,6 +121,11 @@ impl UnderlayProgram {
         &mut self.attached
     }
 
+    /// Its id, as `ip link` shows it of the interface.
+    pub fn program_id(&self) -> u32 {
+        self.attached.program
+    }
+
     /// Takes packets of exactly these VNIs from now on.
     ///
     /// # Errors
@@ -130,6 +141,28 @@ impl UnderlayProgram {
         }
         self.installed.clone_from(vnis);
         Ok(())
+    }
+
+    /// The VNIs that the kernel's map has.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn vnis(&self) -> Result<BTreeSet<u32>> {
+        self.vnis.keys().collect::<Result<_, _>>().context("cannot read the program's VNIs")
+    }
+
+    /// [`UnderlayProgram::take_vnis`], whatever somebody else has done to the map.
+    ///
+    /// # Errors
+    /// When the map cannot be read or is full.
+    pub fn put_vnis_right(&mut self, vnis: &BTreeSet<Vni>) -> Result<()> {
+        for number in self.vnis()? {
+            if !Vni::new(number).is_some_and(|vni| vnis.contains(&vni)) {
+                self.vnis.remove(&number).with_context(|| format!("cannot leave VNI {number}"))?;
+            }
+        }
+        self.installed.clear();
+        self.take_vnis(vnis)
     }
 
     /// Packets passed to the kernel, by [`LEFT_REASONS`].
@@ -199,8 +232,9 @@ pub(crate) fn attach(
     let program: &mut Xdp = program.try_into()?;
     program.load().context(LOAD_HINT)?;
     let (link, hook) = link_to(program, interface_index, mode)?;
+    let id = program.info().context("cannot ask for the program's id")?.id();
     let sockets = Sockets::Own { xsks: XskMap::try_from(xsks)?, _ebpf: Box::new(ebpf) };
-    Ok(Attached { hook, _link: link, sockets })
+    Ok(Attached { hook, program: id, _link: link, sockets })
 }
 
 /// Attaches a loaded program by bpf_link, where `mode` wants it.

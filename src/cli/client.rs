@@ -1,10 +1,11 @@
-//! The control socket's client end: one request line out, one response line back.
+//! The control socket's client end: a request line out, a response line back; `batch` asks many
+//! times over one connection, `monitor` reads on after its answer.
 
 use std::{
     fmt::Display,
     io::{self, BufRead, BufReader, Write},
     os::unix::{fs::MetadataExt, net::UnixStream},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,36 +14,111 @@ use serde_json::Value;
 
 use crate::control::{
     protocol::{Command, Outcome, Request, Response, VERSION},
-    server::ANSWER_WITHIN,
+    server::{ANSWER_WITHIN, answer_within},
 };
 
-/// A second more than the server gives its control thread, so that the server's own word on
-/// what is wrong arrives first.
-const TIMEOUT: Duration = Duration::from_secs(ANSWER_WITHIN.as_secs() + 1);
-
-/// Asks the overlane that listens at `socket`.
+/// Asks the overlane that listens at `socket` one thing.
 ///
 /// # Errors
 /// Nobody listens there, it does not answer in time, it is of another version, or it refuses.
 pub(super) fn ask(socket: &Path, command: Command) -> anyhow::Result<Value> {
-    let stream = UnixStream::connect(socket).map_err(|error| not_connected(socket, &error))?;
-    let line = exchange(stream, command).map_err(|error| unanswered(socket, &error))?;
-    read_response(socket, &line)
+    let patience = patience(&command);
+    let mut connection = Connection::open(socket)?;
+    connection.send(&request_line(command)?, patience)?;
+    connection.answer()
 }
 
-fn exchange(mut stream: UnixStream, command: Command) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    let mut request = serde_json::to_vec(&Request { version: VERSION, command })?;
-    request.push(b'\n');
-    match stream.write_all(&request) {
-        // A server that refuses the connection says why before it closes.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written?,
+/// A request as it goes over the socket.
+pub(super) fn request_line(command: Command) -> anyhow::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&Request { version: VERSION, command })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// How long to wait for an answer: a second more than the server gives its control thread, so
+/// that the server's own word on what is wrong arrives first.
+pub(super) fn patience(command: &Command) -> Duration {
+    answer_within(command) + Duration::from_secs(1)
+}
+
+/// A connection to a control socket.
+pub(super) struct Connection {
+    socket: PathBuf,
+    stream: BufReader<UnixStream>,
+    patience: Duration,
+}
+
+impl Connection {
+    /// # Errors
+    /// Nobody listens there, or it is forbidden.
+    pub(super) fn open(socket: &Path) -> anyhow::Result<Connection> {
+        let stream = UnixStream::connect(socket).map_err(|error| not_connected(socket, &error))?;
+        let socket = socket.to_owned();
+        Ok(Connection { socket, stream: BufReader::new(stream), patience: ANSWER_WITHIN })
     }
-    let mut line = Vec::new();
-    BufReader::new(stream).read_until(b'\n', &mut line)?;
-    if line.ends_with(b"\n") { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+
+    /// Sends a request line, whose answer may take as long as `patience`.
+    ///
+    /// # Errors
+    /// The server does not take it in time.
+    pub(super) fn send(&mut self, line: &[u8], patience: Duration) -> anyhow::Result<()> {
+        self.patience = patience;
+        let sent = self
+            .stream
+            .get_ref()
+            .set_read_timeout(Some(patience))
+            .and_then(|()| self.stream.get_ref().set_write_timeout(Some(patience)))
+            .and_then(|()| self.stream.get_mut().write_all(line));
+        match sent {
+            // A server that refuses the connection says why before it closes.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent.map_err(|error| self.unanswered(&error)),
+        }
+    }
+
+    /// Waits for the answer to the last request.
+    ///
+    /// # Errors
+    /// None in time, one that is not overlane's, or a refusal.
+    pub(super) fn answer(&mut self) -> anyhow::Result<Value> {
+        let line = self.line().map_err(|error| self.unanswered(&error))?;
+        read_response(&self.socket, &line)
+    }
+
+    /// Waits for the next line of a stream, however long it takes.
+    ///
+    /// # Errors
+    /// The server has closed it.
+    pub(super) fn next_event(&mut self) -> anyhow::Result<Vec<u8>> {
+        let read = self.stream.get_ref().set_read_timeout(None).and_then(|()| self.line());
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                anyhow!("control socket {}: closed: has overlane stopped?", self.socket.display())
+            }
+            _ => self.unanswered(&error),
+        })
+    }
+
+    /// A line with its newline.
+    fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line)?;
+        if line.ends_with(b"\n") { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Why there is no answer on a connection that was made.
+    fn unanswered(&self, error: &io::Error) -> anyhow::Error {
+        let why: &dyn Display = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                &format!("no answer within {:?}: see what overlane's log says", self.patience)
+            }
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                &"closed before it answered: is overlane stopping?"
+            }
+            _ => error,
+        };
+        anyhow!("control socket {}: {why}", self.socket.display())
+    }
 }
 
 fn read_response(socket: &Path, line: &[u8]) -> anyhow::Result<Value> {
@@ -78,7 +154,8 @@ fn not_connected(socket: &Path, error: &io::Error) -> anyhow::Error {
             )
         }
         io::ErrorKind::PermissionDenied => anyhow!(
-            "control socket {shown}: permission denied{}: run as root or as the socket's owner",
+            "control socket {shown}: permission denied{}: run as root, as the socket's owner, or \
+             as a member of its group if its mode is 0660 (`[control] group`)",
             ownership(socket)
         ),
         _ => anyhow!("control socket {shown}: {error}: name overlane's socket with --socket"),
@@ -92,18 +169,4 @@ fn ownership(socket: &Path) -> String {
     };
     let mode = found.mode() & 0o7777;
     format!(", it belongs to uid {}, gid {}, mode {mode:04o}", found.uid(), found.gid())
-}
-
-/// Why there is no answer on a connection that was made.
-fn unanswered(socket: &Path, error: &io::Error) -> anyhow::Error {
-    let why: &dyn Display = match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            &format!("no answer within {TIMEOUT:?}: see what overlane's log says")
-        }
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            &"closed before it answered: is overlane stopping?"
-        }
-        _ => error,
-    };
-    anyhow!("control socket {}: {why}", socket.display())
 }

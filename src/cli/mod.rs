@@ -1,17 +1,24 @@
-//! The command line: argv to the switch or to one question over the control socket.
+//! The command line: argv to the switch, or to questions over the control socket.
 //!
 //! Every error is one chain on stderr, `overlane: what: why: what to do`. Exit codes: 0 done,
 //! 1 refused or failed, 2 bad usage or bad file.
 
 mod args;
+mod asking;
+mod batch;
 mod check;
 mod client;
+mod events;
 mod figures;
+mod generate;
 mod lists;
-mod pktgen;
 mod log;
+mod monitor;
+mod pktgen;
+mod results;
 mod rows;
 mod table;
+mod words;
 
 use std::{
     io::{self, Write},
@@ -20,19 +27,12 @@ use std::{
 };
 
 use anyhow::Context;
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
-use crate::{
-    control::protocol::{Command, FdbRow, NeighRow},
-    pktgen::report::AboveProgress,
-    profile, switch,
-};
-use args::{
-    Action, Arguments, ClientOptions, EndpointAction, FdbAction, NeighAction, NetworkAction,
-    PeerAction, PortAction,
-};
-use rows::Filter;
+use crate::{control::protocol::Command, pktgen::report::AboveProgress, profile, switch};
+use args::{Action, Arguments, ClientOptions, PortAction};
+use asking::{Client, understood};
+use monitor::Shown;
+use pktgen::PktgenMode;
 
 /// Runs the command that this process was started with.
 pub fn main() -> ExitCode {
@@ -87,7 +87,7 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
 /// Does what the command line asks; returns what is left to print.
 fn perform(arguments: Arguments) -> Result<String, Failure> {
     let ClientOptions { socket, json } = arguments.client;
-    let ask = |command| client::ask(&socket, command);
+    let client = Client { socket: &socket, json };
     Ok(match arguments.action {
         Action::Run(file) => {
             log::start(io::stderr).map_err(Failure::BadInput)?;
@@ -95,67 +95,39 @@ fn perform(arguments: Arguments) -> Result<String, Failure> {
             String::new()
         }
         Action::Check(file) => check::summary(&load(&file.config)?, &file.config, json)?,
-        Action::Fdb(FdbAction::Show(filter)) => {
-            let filter = Filter::parse(&filter.words).map_err(Failure::BadInput)?;
-            let mut rows: Vec<FdbRow> = understood(ask(Command::FdbShow)?)?;
-            rows.retain(|row| filter.takes(&row.ifname, &row.network));
-            laid_out(&rows, json, rows::fdb)?
+        Action::Fdb(action) => client.fdb(action)?,
+        Action::Neigh(action) => client.neigh(action)?,
+        Action::Network(action) => client.network(action)?,
+        Action::Endpoint(action) => client.endpoint(action)?,
+        Action::Peer(action) => client.peer(action)?,
+        Action::Port(PortAction::List) => client.shown(Command::PortList, lists::ports)?,
+        Action::Stats => client.shown(Command::Stats, figures::stats)?,
+        Action::Runtime => client.shown(Command::Runtime, figures::runtime)?,
+        Action::Reload => client.shown(Command::Reload, results::reloaded)?,
+        Action::Verify { repair } => client.verify(repair)?,
+        Action::Monitor { objects, timestamp } => {
+            let shown = Shown::new(objects, timestamp, json).map_err(Failure::BadInput)?;
+            monitor::run(&socket, &shown)?;
+            String::new()
         }
-        Action::Neigh(NeighAction::Show(filter)) => {
-            let filter = Filter::parse(&filter.words).map_err(Failure::BadInput)?;
-            let mut rows: Vec<NeighRow> = understood(ask(Command::NeighShow)?)?;
-            rows.retain(|row| filter.takes(&row.dev, &row.network));
-            laid_out(&rows, json, rows::neighbours)?
-        }
-        Action::Network(NetworkAction::List) => {
-            shown(ask(Command::NetworkList)?, json, lists::networks)?
-        }
-        Action::Network(NetworkAction::Inspect { name }) => {
-            lists::inspected(ask(Command::NetworkInspect { name })?)?
-        }
-        Action::Endpoint(EndpointAction::List) => {
-            shown(ask(Command::EndpointList)?, json, lists::endpoints)?
-        }
-        Action::Peer(PeerAction::List) => shown(ask(Command::PeerList)?, json, lists::peers)?,
-        Action::Port(PortAction::List) => shown(ask(Command::PortList)?, json, lists::ports)?,
-        Action::Pktgen(mode) => {
-            log::start(|| AboveProgress).map_err(Failure::BadInput)?;
-            let (text, failure) = pktgen::perform(*mode, json)?;
-            if let Some(error) = failure {
-                return Err(Failure::AfterResult(text, error));
-            }
-            text
-        }
-        Action::Stats => shown(ask(Command::Stats)?, json, figures::stats)?,
-        Action::Runtime => shown(ask(Command::Runtime)?, json, figures::runtime)?,
+        Action::Batch { file, force } => batch::run(&socket, &file, force, json)?,
+        Action::Pktgen(mode) => generate_traffic(*mode, json)?,
+        Action::Completions { shell } => generate::completions(shell)?,
+        Action::Man { dir } => generate::manual(dir.as_deref())?,
     })
+}
+
+fn generate_traffic(mode: PktgenMode, json: bool) -> Result<String, Failure> {
+    log::start(|| AboveProgress).map_err(Failure::BadInput)?;
+    let (text, failure) = pktgen::perform(mode, json)?;
+    match failure {
+        None => Ok(text),
+        Some(error) => Err(Failure::AfterResult(text, error)),
+    }
 }
 
 fn load(path: &Path) -> Result<profile::Plan, Failure> {
     profile::load(path).map_err(|error| Failure::BadInput(error.into()))
-}
-
-/// The answer as the rows or the object that the command promises.
-fn understood<Rows: DeserializeOwned>(answer: Value) -> anyhow::Result<Rows> {
-    serde_json::from_value(answer).context(
-        "the answer is not understood: use the `overlane` command of the running overlane's release",
-    )
-}
-
-fn laid_out<Rows: Serialize>(
-    rows: &Rows,
-    json: bool,
-    text: impl FnOnce(&Rows) -> String,
-) -> anyhow::Result<String> {
-    Ok(if json { serde_json::to_string_pretty(rows)? + "\n" } else { text(rows) })
-}
-
-fn shown<Rows: DeserializeOwned + Serialize>(
-    answer: Value,
-    json: bool,
-    text: impl FnOnce(&Rows) -> String,
-) -> anyhow::Result<String> {
-    laid_out(&understood(answer)?, json, text)
 }
 
 /// Writes to stdout. That its reader has seen enough (`| head`) is no error.

@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     af_xdp::owner,
-    control::netlink::{EndpointVeth, Netlink},
+    control::netlink::{EndpointVeth, Netlink, namespace},
     profile::{self, EndpointPlan, NetworkPlan, Place},
+    wire::Mac,
 };
 
 /// The name of a container's veth end here.
@@ -24,8 +25,23 @@ pub fn device(endpoint: &EndpointPlan) -> Option<String> {
     }
 }
 
-/// Makes a container's veth pair; a left-over of the same name goes first. False, and nothing
-/// is done, for an endpoint whose device is not ours to make.
+/// Removes the veth pairs that an instance of this node left when it was killed, whatever endpoints
+/// they were for. They have `host_mac`, and no XDP program any more.
+///
+/// # Errors
+/// The kernel does not list or delete them.
+pub fn remove_leftovers(netlink: &mut Netlink, host_mac: Mac) -> Result<()> {
+    for link in netlink.links().context("looking for left-over devices")? {
+        let is_ours = link.mac == host_mac && link.kind.as_deref() == Some("veth");
+        if is_ours && link.xdp_program.is_none() && netlink.delete_link(link.index)? {
+            tracing::warn!("removed {}, left over by an instance that was killed", link.name);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a container's veth pair, its end here with `host_mac`; a left-over of the same name goes
+/// first. False, and nothing is done, for an endpoint whose device is not ours to make.
 ///
 /// # Errors
 /// What could not be made, where, and what to do; also when a running instance has the device.
@@ -33,18 +49,38 @@ pub fn make_device(
     netlink: &mut Netlink,
     network: &NetworkPlan,
     endpoint: &EndpointPlan,
+    host_mac: Mac,
     queues: u32,
     mtu: u16,
 ) -> Result<bool> {
+    let Some(spec) = veth(network, endpoint, host_mac, queues, mtu)? else { return Ok(false) };
+    let what = || format!("endpoint {} of network {}", endpoint.name, network.name);
+    remove_leftover(netlink, &spec.host_name).with_context(what)?;
+    netlink.create_endpoint(&spec).with_context(what)?;
+    Ok(true)
+}
+
+/// What a container's veth pair shall be; `None` for an endpoint whose device is not ours to make.
+///
+/// # Errors
+/// It has no address.
+pub fn veth(
+    network: &NetworkPlan,
+    endpoint: &EndpointPlan,
+    host_mac: Mac,
+    queues: u32,
+    mtu: u16,
+) -> Result<Option<EndpointVeth>> {
     let Place::Netns { netns, interface, default_route } = &endpoint.place else {
-        return Ok(false);
+        return Ok(None);
     };
     let address = endpoint.address.context("an endpoint in a namespace needs an address")?;
-    let spec = EndpointVeth {
+    Ok(Some(EndpointVeth {
         host_name: host_device(endpoint),
         netns: netns.clone(),
         container_name: interface.clone(),
         queues,
+        host_mac,
         mac: endpoint.mac,
         address,
         prefix: network.subnet.prefix,
@@ -52,11 +88,7 @@ pub fn make_device(
         mtu: u32::from(mtu),
         default_via: network.gateway.filter(|_| *default_route),
         default_via6: endpoint.address6.and(network.gateway6).filter(|_| *default_route),
-    };
-    let what = || format!("endpoint {} of network {}", endpoint.name, network.name);
-    remove_leftover(netlink, &spec.host_name).with_context(what)?;
-    netlink.create_endpoint(&spec).with_context(what)?;
-    Ok(true)
+    }))
 }
 
 /// What a killed instance leaves has no XDP program any more; a device with one is in use.
@@ -70,6 +102,29 @@ fn remove_leftover(netlink: &mut Netlink, name: &str) -> Result<()> {
     netlink.delete_link(link.index)?;
     tracing::warn!("removed {name}, left over by an instance that was killed");
     Ok(())
+}
+
+/// That an endpoint's namespace or device is there, found out before anything is changed.
+///
+/// # Errors
+/// It is not, with what to do.
+pub fn check_place(place: &Place) -> Result<()> {
+    match place {
+        Place::Netns { netns, .. } => namespace::open(netns).map(|_| ()),
+        Place::Device { device } if !is_there(device) => {
+            bail!("interface {device} does not exist (`ip link`)")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether this network namespace has an interface of this name.
+fn is_there(name: &str) -> bool {
+    use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
+    let found = socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .and_then(|socket| name_to_index(socket, name));
+    // Whatever else is wrong is told when the device is taken.
+    found != Err(rustix::io::Errno::NODEV)
 }
 
 /// Whether an endpoint's device could be there again: its namespace exists.

@@ -8,14 +8,17 @@ use crate::{
     control::{
         Control, WorkerHandle,
         learning::Counts,
-        ports,
+        ports::{self, PortState},
         protocol::{NetworkStats, PortStats, Runtime, Stats, WorkerRuntime, WorkerStats},
         truth::Network,
     },
     counters::{MOST_BURST, PortTally, Reason, Tally},
     cpu,
-    tables::{BridgeIx, UNDERLAY},
+    tables::{BridgeIx, PortIx, UNDERLAY},
 };
+
+/// What stands for all ports that were removed, where a port's name stands.
+pub(super) const REMOVED: &str = "(removed)";
 
 impl Control {
     /// Counters by port, worker and reason. Each worker's numbers are of one moment.
@@ -50,6 +53,9 @@ impl Control {
     fn port_stats(&mut self, by_port: Vec<Vec<PortTally>>) -> Vec<PortStats> {
         let mut stats = Vec::new();
         for (port, tallies) in self.ports.iter().zip(by_port) {
+            if port.state == PortState::Removed {
+                continue;
+            }
             let sum = ports::sum(tallies.into_iter().chain([port.past]));
             let link = self.netlink.link_by_index(port.index).ok().flatten().unwrap_or_default();
             stats.push(PortStats {
@@ -64,12 +70,30 @@ impl Control {
                 device_tx_dropped: link.tx_dropped,
             });
         }
+        if self.removed.rx_packets + self.removed.tx_packets > 0 {
+            stats.push(self.removed.clone());
+        }
         stats
     }
 
+    /// Keeps what a port has counted that is removed for good, so that the ports' numbers go on
+    /// adding up with the workers'.
+    pub(super) fn keep_counters_of(&mut self, port: PortIx) {
+        let port = &self.ports[usize::from(port.0)];
+        let (counted, lost, removed) = (port.past, port.kernel_loss(), &mut self.removed);
+        removed.rx_packets += counted.rx_packets;
+        removed.rx_bytes += counted.rx_bytes;
+        removed.tx_packets += counted.tx_packets;
+        removed.tx_bytes += counted.tx_bytes;
+        removed.kernel.rx_dropped += lost.rx_dropped;
+        removed.kernel.rx_ring_full += lost.rx_ring_full;
+        removed.kernel.rx_fill_ring_empty += lost.rx_fill_ring_empty;
+        removed.kernel.rx_invalid += lost.rx_invalid;
+        removed.kernel.tx_invalid += lost.tx_invalid;
+    }
+
     fn network_stats(&self) -> Vec<NetworkStats> {
-        let networks = self.truth.networks.iter().zip((0..).map(BridgeIx));
-        let row = |(network, bridge): (&Network, BridgeIx)| {
+        let row = |(bridge, network): (BridgeIx, &Network)| {
             let Counts { learned, moves, moves_damped, refused, evicted, aged } =
                 self.learning.counts(bridge);
             NetworkStats {
@@ -84,7 +108,7 @@ impl Control {
                 aged,
             }
         };
-        networks.map(row).collect()
+        self.truth.networks().map(row).collect()
     }
 
     /// Each worker's time and work.

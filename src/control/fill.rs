@@ -35,7 +35,6 @@ const SHARE: u32 = 8;
 ///
 /// # Errors
 /// When a worker has too few frames even for the least, and which `tuning.frames` would do.
-#[cfg_attr(not(test), expect(dead_code, reason = "for endpoints that come by command"))]
 pub fn for_new_port<'a>(
     ports: impl IntoIterator<Item = &'a PortRecord> + Clone,
     workers: &[WorkerHandle],

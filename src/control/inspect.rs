@@ -5,22 +5,26 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use crate::profile::{EndpointPlan, NetworkPlan, Place};
+use crate::{
+    control::truth::{EndpointRecord, Network},
+    profile::{EndpointPlan, NetworkPlan, Place},
+};
 
 /// The subnets of the network named `wanted`; if there is none, of the one with that id.
-pub fn subnets<'a>(all: &[&'a NetworkPlan], wanted: &str) -> Vec<&'a NetworkPlan> {
-    let named = |name: &str| all.iter().copied().filter(|plan| plan.name == name).collect();
+pub fn subnets<'a>(all: &[&'a Network], wanted: &str) -> Vec<&'a Network> {
+    let named = |name: &str| all.iter().copied().filter(|n| n.plan.name == name).collect();
     let subnets: Vec<_> = named(wanted);
-    let by_id = || all.iter().find(|plan| plan.id == wanted);
+    let by_id = || all.iter().find(|network| network.plan.id == wanted);
     match subnets.is_empty().then(by_id).flatten() {
-        Some(plan) => named(&plan.name),
+        Some(network) => named(&network.plan.name),
         None => subnets,
     }
 }
 
 /// The object, but for its last key, `Peers`; `None` if there are no subnets.
-pub fn network(subnets: &[&NetworkPlan], created: SystemTime) -> Option<Value> {
-    let network = subnets.first()?;
+pub fn network(all: &[&Network], created: SystemTime) -> Option<Value> {
+    let network = &all.first()?.plan;
+    let subnets: Vec<_> = all.iter().map(|network| &network.plan).collect();
     let vnis: Vec<_> = subnets.iter().map(|subnet| subnet.vni.to_string()).collect();
     Some(json!({
         "Name": network.name,
@@ -29,13 +33,13 @@ pub fn network(subnets: &[&NetworkPlan], created: SystemTime) -> Option<Value> {
         "Scope": "swarm",
         "Driver": "overlay",
         "EnableIPv6": subnets.iter().any(|subnet| subnet.subnet6.is_some()),
-        "IPAM": {"Driver": "default", "Options": null, "Config": pools(subnets)},
+        "IPAM": {"Driver": "default", "Options": null, "Config": pools(&subnets)},
         "Internal": false,
         "Attachable": false,
         "Ingress": false,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": false,
-        "Containers": containers(subnets),
+        "Containers": containers(all),
         "Options": {"com.docker.network.driver.overlay.vxlanid_list": vnis.join(",")},
         "Labels": {},
     }))
@@ -62,10 +66,11 @@ fn pools(subnets: &[&NetworkPlan]) -> Vec<Value> {
 }
 
 /// This node's endpoints, by id; a load balancer by its name, as the original has it.
-fn containers(subnets: &[&NetworkPlan]) -> Value {
+fn containers(networks: &[&Network]) -> Value {
     let mut containers = Map::new();
-    for subnet in subnets {
-        for endpoint in &subnet.endpoints {
+    for network in networks {
+        let subnet = &network.plan;
+        for EndpointRecord { plan: endpoint, .. } in network.endpoints.values() {
             let (key, name) = match endpoint.place {
                 Place::Peer { .. } => continue,
                 Place::LoadBalancer => (&endpoint.name, format!("{}-endpoint", subnet.name)),
@@ -106,6 +111,7 @@ pub fn address6(subnet: &NetworkPlan, endpoint: &EndpointPlan) -> Option<String>
 mod tests {
     use super::*;
     use crate::{
+        control::{claims::EndpointNumber, truth::Origin},
         profile::{Flood, Subnet, Subnet6},
         wire::{Mac, Vni, template::OuterRules},
     };
@@ -125,9 +131,9 @@ mod tests {
     }
 
     /// Subnet 10.0.`number`.0/24 and, with `ipv6`, fd00:`number`::/64.
-    fn subnet(number: u8, ipv6: bool, endpoints: Vec<EndpointPlan>) -> NetworkPlan {
+    fn subnet(number: u8, ipv6: bool, endpoints: Vec<EndpointPlan>) -> Network {
         let parse6 = |text: &str| text.replace('N', &number.to_string()).parse().unwrap();
-        NetworkPlan {
+        let plan = NetworkPlan {
             name: "mynet".into(),
             id: "the-id".into(),
             vni: Vni::new(4096 + u32::from(number)).unwrap(),
@@ -144,8 +150,14 @@ mod tests {
             strict: false,
             accepts_unknown_vteps: false,
             follow: None,
-            endpoints,
+            endpoints: Vec::new(),
+        };
+        let mut network = Network::new(plan, Origin::File, 1450);
+        for (number, plan) in endpoints.into_iter().enumerate() {
+            let record = EndpointRecord { plan, by: Origin::File, port: None };
+            network.add(EndpointNumber(number as u32), record);
         }
+        network
     }
 
     #[test]
@@ -186,15 +198,15 @@ mod tests {
 
     #[test]
     fn a_name_goes_before_an_id() {
-        let named = |name: &str, id: &str, number| NetworkPlan {
-            name: name.into(),
-            id: id.into(),
-            ..subnet(number, false, vec![])
+        let named = |name: &str, id: &str, number| {
+            let mut network = subnet(number, false, vec![]);
+            (network.plan.name, network.plan.id) = (name.into(), id.into());
+            network
         };
         let all = [named("a", "b", 1), named("a", "b", 2), named("b", "c", 3), named("d", "c", 4)];
         let all: Vec<_> = all.iter().collect();
         let vnis = |wanted| -> Vec<u32> {
-            subnets(&all, wanted).iter().map(|plan| plan.vni.number()).collect()
+            subnets(&all, wanted).iter().map(|network| network.plan.vni.number()).collect()
         };
         assert_eq!(vnis("a"), [4097, 4098]);
         assert_eq!(vnis("b"), [4099], "not the one whose id it is, too");
@@ -204,7 +216,8 @@ mod tests {
 
     #[test]
     fn what_a_network_lacks_is_left_out_or_empty() {
-        let plain = NetworkPlan { gateway: None, ..subnet(1, false, vec![]) };
+        let mut plain = subnet(1, false, vec![]);
+        plain.plan.gateway = None;
         let object = network(&[&plain], SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(object["EnableIPv6"], json!(false));
         assert_eq!(object["IPAM"]["Config"], json!([{"Subnet": "10.0.1.0/24"}]));

@@ -4,27 +4,39 @@
 //! ([`Event`]): the kernel's changes, clients' requests, signals. The control thread takes them
 //! in turn; between them it looks at what workers sent up, at ages and at fill rings.
 
+mod apply;
+mod claims;
+mod commands;
 mod endpoints;
 mod figures;
 mod fill;
+mod floods;
+mod following;
 mod inspect;
+mod names;
+mod news;
 mod next_hop;
 mod ports;
+mod reload;
+mod restore;
 mod returning;
 mod rows;
 mod start;
 mod truth;
 mod underlay;
+mod verify;
 mod workers;
 
 pub mod follow;
 pub mod learning;
+pub mod monitor;
 pub mod netlink;
 pub mod protocol;
 pub mod server;
 pub mod state;
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -34,16 +46,23 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use crate::{
     af_xdp::AccessProgram,
     control::{
-        learning::{Held, Learning, TICKS_PER_S},
+        apply::Care,
+        following::Followings,
+        learning::{Learning, TICKS_PER_S},
+        monitor::Monitors,
         netlink::{Change, Netlink},
+        news::port_news,
         next_hop::{NextHops, UnderlayLink},
         ports::{PortRecord, PortState},
+        protocol::{News, PortStats},
+        restore::Unrestored,
         server::Asked,
+        state::State,
         truth::Truth,
     },
     mailbox::{FromWorker, Sighting, Tick, ToWorker},
     profile::Plan,
-    tables::{Endpoint, Underlay, VtepIx, Writer},
+    tables::{Endpoint, Underlay, Writer},
 };
 
 pub use start::missing_capabilities;
@@ -53,6 +72,8 @@ pub use workers::WorkerHandle;
 pub enum Event {
     /// The kernel's network state changed.
     Changes(Vec<netlink::Change>),
+    /// Followers have news.
+    Followed,
     /// A client asks.
     Asked(Asked),
     /// SIGTERM or SIGINT.
@@ -70,21 +91,40 @@ const LOOK_UP_EVERY: Duration = Duration::from_millis(20);
 
 /// The control thread's state.
 pub struct Control {
+    /// The profile but for its networks: those, and what came by command, are in `truth`.
     plan: Plan,
     netlink: Netlink,
     workers: Vec<WorkerHandle>,
     truth: Truth,
     underlay: Underlay,
     hops: NextHops,
-    /// By `PortIx`.
+    /// By `PortIx`; a record whose port was removed stands for a free number.
     ports: Vec<PortRecord>,
+    /// What ports that were removed have counted.
+    removed: PortStats,
     /// The program of all access ports.
     access: AccessProgram,
     /// Devices that were made here, to be removed at the end.
-    made: Vec<String>,
+    made: BTreeSet<String>,
+    /// The MTU of networks whose profile sets none, in bytes.
+    default_mtu: u16,
     /// What the workers read.
     tables: Writer,
     learning: Learning,
+    /// Kernel devices whose rows are ours too.
+    followings: Followings,
+    /// Who listens to what changes.
+    monitors: Monitors,
+    /// What came by command, on disk.
+    state: State,
+    /// Changes by the command at hand that are to be saved.
+    unsaved: Vec<state::Change>,
+    /// What was saved and could not come back.
+    unrestored: Vec<Unrestored>,
+    /// The file is in effect: what comes now finds the workers' memory as it is.
+    is_running: bool,
+    /// How the command at hand takes a device that cannot be had.
+    care: Care,
     tick: Arc<Tick>,
     started: Instant,
     created: SystemTime,
@@ -92,6 +132,8 @@ pub struct Control {
     hops_stale: bool,
     /// Ports have gone whose learned rows are still there.
     ports_went: bool,
+    /// The workers do not see the newest flood targets yet.
+    small_tables_stale: bool,
     last_tick: Instant,
     last_fill: Instant,
     last_second: Instant,
@@ -123,7 +165,24 @@ impl Control {
             self.take(event);
         }
         self.forget_gone_ports();
+        self.bring_up_to_date();
         true
+    }
+
+    /// What was put off while there was more news: the small tables, and telling of it.
+    fn bring_up_to_date(&mut self) {
+        if std::mem::take(&mut self.small_tables_stale) {
+            self.publish();
+        }
+        self.tell_row_changes();
+        if !self.unsaved.is_empty() {
+            let changes = std::mem::take(&mut self.unsaved);
+            self.state.save(changes, |saved| {
+                if let Err(error) = saved {
+                    tracing::warn!("{error}");
+                }
+            });
+        }
     }
 
     fn take(&mut self, event: Event) {
@@ -131,12 +190,10 @@ impl Control {
             Event::Changes(changes) => changes.iter().for_each(|change| self.notice(change)),
             Event::Asked(asked) => {
                 self.forget_gone_ports();
-                let answer = self.answer(&asked.command);
-                asked.reply.send(answer.map_err(|error| format!("{error:#}")));
+                self.serve(asked);
             }
-            Event::Hangup => {
-                tracing::warn!("SIGHUP: the profile is read at start only; restart to apply it")
-            }
+            Event::Followed => self.hear_followers(),
+            Event::Hangup => self.reload_on_signal(),
             Event::Stop => {}
         }
     }
@@ -157,12 +214,14 @@ impl Control {
             self.last_second = Instant::now();
             self.hops_stale = true;
             self.bring_ports_back();
+            self.announce_locals();
         }
         if self.hops_stale && self.last_look_up.elapsed() >= LOOK_UP_EVERY {
             self.hops_stale = false;
             self.last_look_up = Instant::now();
             self.look_up_hops();
         }
+        self.tell_row_changes();
         self.tables.tend();
     }
 
@@ -176,6 +235,9 @@ impl Control {
             Change::Overrun => {
                 self.hops_stale = true;
                 self.look_for_gone_ports();
+                let attached = self.ports.iter().filter(|port| port.is_attached());
+                let attached: Vec<u32> = attached.map(|port| port.index).collect();
+                attached.into_iter().for_each(|index| self.look_at_link(index));
             }
             Change::Neighbour { index, .. } | Change::Address { index } => {
                 self.hops_stale |= *index == self.hops.link().index;
@@ -186,8 +248,7 @@ impl Control {
 
     /// Looks, rather than believe an event that may be older than the port.
     fn look_at_link(&mut self, index: u32) {
-        let attached =
-            |port: &&mut PortRecord| port.index == index && port.state != PortState::Gone;
+        let attached = |port: &&mut PortRecord| port.index == index && port.is_attached();
         let Some(port) = self.ports.iter_mut().find(attached) else { return };
         let Ok(Some(link)) = self.netlink.link_by_index(index) else { return };
         let state = PortState::of(&link);
@@ -199,6 +260,11 @@ impl Control {
             };
             tracing::warn!("port {}: {} {news}", port.name, port.device);
             port.state = state;
+            let news = port_news(port);
+            self.monitors.tell(match state {
+                PortState::Up => News::PortUp(news),
+                _ => News::PortDown(news),
+            });
         }
     }
 
@@ -209,11 +275,14 @@ impl Control {
         if let Ok(Some(link)) = self.netlink.link_by_name(&self.plan.underlay.interface) {
             let link = UnderlayLink::new(&link, self.plan.underlay.family);
             if self.hops.set_link(link) {
-                changed.extend((0..self.hops.each().len() as u16).map(VtepIx));
+                changed.extend(self.hops.each().map(|(vtep, _)| vtep));
             }
         }
         match self.hops.look_up(&mut self.netlink, self.underlay) {
-            Ok(more) => changed.extend(more),
+            Ok(more) => {
+                changed.extend(more.iter().map(|(vtep, _)| *vtep));
+                more.into_iter().for_each(|(vtep, before)| self.tell_peer(vtep, before));
+            }
             Err(error) => tracing::debug!("next hops: {error:#}"),
         }
         let Control { hops, tables, underlay, .. } = self;
@@ -240,44 +309,21 @@ impl Control {
     }
 
     fn hear_sightings(&mut self) {
-        let Control { workers, ports, learning, tables, .. } = self;
+        let Control { workers, ports, learning, tables, truth, .. } = self;
         let sightings = workers.iter().flat_map(|worker| worker.mailbox.sightings.take());
         let is_there = |sighting: &Sighting| match sighting.from {
-            // Else it was seen before the port went.
-            Endpoint::Local(port) => ports[usize::from(port.0)].state != PortState::Gone,
-            _ => true,
+            // Else it was seen before the port or the peer went.
+            Endpoint::Local(port) => ports[usize::from(port.0)].is_attached(),
+            Endpoint::Remote(vtep) => truth.peer(vtep).is_some(),
+            Endpoint::Switch => true,
         };
         for held in learning.hear(&mut tables.fdb, sightings.filter(is_there)) {
             self.tell_held(&held);
         }
     }
 
-    fn tell_held(&self, held: &Held) {
-        let Held { mac, bridge, at, seen_at } = held;
-        tracing::warn!(
-            "network {}: {mac} moves too often and stays at {} for {} s (it was seen at {} too): \
-             is there a loop, or one MAC at two places? `overlane stats` counts such moves",
-            self.truth.networks[usize::from(bridge.0)].plan.name,
-            self.place_name(*at),
-            learning::HOLD_S,
-            self.place_name(*seen_at),
-        );
-    }
-
-    /// An endpoint, for people.
-    fn place_name(&self, endpoint: Endpoint) -> String {
-        match endpoint {
-            Endpoint::Local(port) => format!("port {}", self.ports[usize::from(port.0)].name),
-            Endpoint::Remote(vtep) => {
-                format!("peer {}", self.hops.each()[usize::from(vtep.0)].peer)
-            }
-            Endpoint::Switch => "the switch".into(),
-        }
-    }
-
     fn port_gone(&mut self, index: u32) {
-        let attached =
-            |port: &&mut PortRecord| port.index == index && port.state != PortState::Gone;
+        let attached = |port: &&mut PortRecord| port.index == index && port.is_attached();
         if let Some(port) = self.ports.iter_mut().find(attached) {
             tracing::warn!(
                 "port {}: {} is gone; waiting for it to come back",
@@ -285,6 +331,8 @@ impl Control {
                 port.device
             );
             port.detach(&self.workers);
+            let news = port_news(port);
+            self.monitors.tell(News::PortGone(news));
             self.ports_went = true;
         }
     }
@@ -297,7 +345,7 @@ impl Control {
         }
         let Control { ports, learning, tables, .. } = self;
         let is_gone = |endpoint| match endpoint {
-            Endpoint::Local(port) => ports[usize::from(port.0)].state == PortState::Gone,
+            Endpoint::Local(port) => !ports[usize::from(port.0)].is_attached(),
             _ => false,
         };
         learning.forget(&mut tables.fdb, |_, endpoint| is_gone(endpoint));
@@ -305,10 +353,11 @@ impl Control {
 
     fn look_for_gone_ports(&mut self) {
         let Ok(links) = self.netlink.links() else { return };
+        let links: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
         let gone: Vec<u32> = self
             .ports
             .iter()
-            .filter(|port| !links.iter().any(|link| link.index == port.index))
+            .filter(|port| port.is_attached() && !links.contains(&port.index))
             .map(|port| port.index)
             .collect();
         gone.into_iter().for_each(|index| self.port_gone(index));

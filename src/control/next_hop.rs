@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{
     control::netlink::{Link, Netlink, Route},
-    profile::Plan,
+    profile::PeerPlan,
     tables::{Underlay, Vtep, VtepIx},
     wire::{Family, Mac, ethernet, template::OuterTemplate},
 };
@@ -67,10 +67,11 @@ pub struct NextHop {
     told: String,
 }
 
-/// The ways to all VTEPs, in the order of the peers.
+/// The ways to all VTEPs.
 #[derive(Debug)]
 pub struct NextHops {
-    hops: Vec<NextHop>,
+    /// By [`VtepIx`]; `None`: the number is free.
+    hops: Vec<Option<NextHop>>,
     /// The underlay interface's name.
     interface: String,
     link: UnderlayLink,
@@ -80,9 +81,24 @@ pub struct NextHops {
 }
 
 impl NextHops {
-    /// Nothing is known yet.
-    pub fn new(plan: &Plan, link: UnderlayLink, widest: Option<Widest>) -> NextHops {
-        let hops = plan.peers.iter().map(|peer| NextHop {
+    /// No VTEPs yet, on this interface.
+    pub fn new(interface: &str, link: UnderlayLink) -> NextHops {
+        let (hops, asked) = (Vec::new(), HashMap::new());
+        NextHops { hops, interface: interface.into(), link, widest: None, asked }
+    }
+
+    /// A VTEP is new, or has another name, or another address: then nothing is known of its way
+    /// yet.
+    pub fn set_peer(&mut self, vtep: VtepIx, peer: &PeerPlan) {
+        let at = usize::from(vtep.0);
+        if self.hops.len() <= at {
+            self.hops.resize_with(at + 1, || None);
+        }
+        if let Some(hop) = self.hops[at].as_mut().filter(|hop| hop.address == peer.address) {
+            hop.peer.clone_from(&peer.name);
+            return;
+        }
+        self.hops[at] = Some(NextHop {
             peer: peer.name.clone(),
             address: peer.address,
             via: None,
@@ -92,18 +108,34 @@ impl NextHops {
             unknown_since: Instant::now(),
             told: String::new(),
         });
-        let interface = plan.underlay.interface.clone();
-        NextHops { hops: hops.collect(), interface, link, widest, asked: HashMap::new() }
     }
 
-    /// The ways, in the order of the peers.
-    pub fn each(&self) -> &[NextHop] {
-        &self.hops
+    /// A VTEP has gone.
+    pub fn remove_peer(&mut self, vtep: VtepIx) {
+        if let Some(hop) = self.hops.get_mut(usize::from(vtep.0)) {
+            *hop = None;
+        }
+    }
+
+    /// The containers' longest packets have changed.
+    pub fn set_widest(&mut self, widest: Option<Widest>) {
+        self.widest = widest;
+    }
+
+    /// The ways, by their numbers.
+    pub fn each(&self) -> impl Iterator<Item = (VtepIx, &NextHop)> {
+        let numbered = (0..).map(VtepIx).zip(&self.hops);
+        numbered.filter_map(|(vtep, hop)| Some((vtep, hop.as_ref()?)))
+    }
+
+    /// One way.
+    pub fn hop(&self, vtep: VtepIx) -> Option<&NextHop> {
+        self.hops.get(usize::from(vtep.0))?.as_ref()
     }
 
     /// Whether every way is known.
     pub fn are_known(&self) -> bool {
-        self.hops.iter().all(|hop| hop.mac.is_some())
+        self.each().all(|(_, hop)| hop.mac.is_some())
     }
 
     /// The underlay's interface as it was last seen.
@@ -116,11 +148,16 @@ impl NextHops {
         std::mem::replace(&mut self.link, link) != link
     }
 
-    /// Looks everything up again: which ways differ from before.
+    /// Looks everything up again: which ways differ from before, each with the next hop's MAC of
+    /// before.
     ///
     /// # Errors
     /// When the neighbour or the address table cannot be read.
-    pub fn look_up(&mut self, netlink: &mut Netlink, underlay: Underlay) -> Result<Vec<VtepIx>> {
+    pub fn look_up(
+        &mut self,
+        netlink: &mut Netlink,
+        underlay: Underlay,
+    ) -> Result<Vec<(VtepIx, Option<Mac>)>> {
         let trouble = netlink.own_address_trouble(underlay.address)?;
         let trouble =
             trouble.map(|trouble| no_own_address(underlay.address, trouble, &self.interface));
@@ -128,6 +165,8 @@ impl NextHops {
         let neighbours: HashMap<_, _> = rows.iter().map(|row| (row.address, row)).collect();
         let mut changed = Vec::new();
         for (hop, ix) in self.hops.iter_mut().zip((0..).map(VtepIx)) {
+            let Some(hop) = hop else { continue };
+            let before = hop.mac;
             let way = match &trouble {
                 Some(trouble) => Err(anyhow!(trouble.clone())),
                 None => way_to(netlink, hop.address, underlay.address, self.link.index),
@@ -149,7 +188,7 @@ impl NextHops {
                 Err(error) => Found { reason: Some(format!("{error:#}")), ..Found::default() },
             };
             if hop.update(found) {
-                changed.push(ix);
+                changed.push((ix, before));
             }
             hop.tell(self.link.mtu, self.widest.as_ref());
         }
@@ -158,12 +197,16 @@ impl NextHops {
 
     /// The workers' records, by [`VtepIx`].
     pub fn vteps(&self, underlay: Underlay) -> Vec<Vtep> {
-        self.hops.iter().map(|hop| self.record(hop, underlay)).collect()
+        let record = |hop: &Option<NextHop>| match hop {
+            Some(hop) => self.record(hop, underlay),
+            None => Vtep::FREE,
+        };
+        self.hops.iter().map(record).collect()
     }
 
     /// One way's record.
     pub fn vtep(&self, vtep: VtepIx, underlay: Underlay) -> Option<Vtep> {
-        self.hops.get(usize::from(vtep.0)).map(|hop| self.record(hop, underlay))
+        self.hop(vtep).map(|hop| self.record(hop, underlay))
     }
 
     fn record(&self, hop: &NextHop, Underlay { address, port }: Underlay) -> Vtep {
@@ -298,97 +341,4 @@ fn ask(asked: &mut HashMap<IpAddr, Instant>, netlink: &mut Netlink, index: u32, 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LINK: UnderlayLink = UnderlayLink { index: 4, mac: Mac([2, 0, 0, 0, 0, 1]), mtu: 1500 };
-
-    fn hops(addresses: [&str; 2]) -> NextHops {
-        let [a, b] = addresses;
-        let text = format!(
-            "[node]\nname = \"n\"\n[underlay]\ninterface = \"eth0\"\n[[peer]]\nname = \"a\"\n\
-             address = \"{a}\"\n[[peer]]\nname = \"b\"\naddress = \"{b}\"\n\
-             [network.n]\nvni = 1\nsubnet = \"10.0.0.0/24\"\n"
-        );
-        let plan = crate::profile::parse("node.toml".as_ref(), &text).unwrap();
-        NextHops::new(&plan, LINK, None)
-    }
-
-    fn found(mtu: Option<u32>) -> Found {
-        let (via, mac) = ("fe80::1".parse().ok(), Some(Mac([2, 0, 0, 0, 0, 2])));
-        Found { via, mac, mtu, reason: None }
-    }
-
-    #[test]
-    fn the_smaller_mtu_less_the_outer_headers_is_for_the_inner_frame() {
-        for (ours, peers, outer) in
-            [("10.0.0.1", ["10.0.0.2", "10.0.0.3"], 36), ("fd00::1", ["fd00::2", "fd00::3"], 56)]
-        {
-            let underlay = Underlay { address: ours.parse().unwrap(), port: 4789 };
-            let mut hops = hops(peers);
-            let most =
-                |hops: &NextHops| hops.vteps(underlay).iter().map(|v| v.most_inner).collect();
-            let before: Vec<u16> = most(&hops);
-            assert_eq!(before, [1500 - outer; 2]);
-            // Each way has its own.
-            assert!(hops.hops[0].update(found(Some(1400))));
-            assert!(hops.hops[1].update(found(Some(9000))));
-            let after: Vec<u16> = most(&hops);
-            assert_eq!(after, [1400 - outer, 1500 - outer]);
-            let templates = hops.vteps(underlay);
-            assert!(templates.iter().all(|vtep| vtep.template.is_some()));
-        }
-        assert_eq!(most_inner(40, Family::V6), 0);
-        assert_eq!(most_inner(u32::MAX, Family::V4), u16::MAX);
-    }
-
-    #[test]
-    fn another_mtu_alone_is_a_change() {
-        let mut hops = hops(["fd00::2", "fd00::3"]);
-        let hop = &mut hops.hops[0];
-        assert!(hop.update(found(None)));
-        assert!(!hop.update(found(None)));
-        assert!(hop.update(found(Some(1400))));
-        assert!(!hop.update(found(Some(1400))));
-    }
-
-    #[test]
-    fn a_silent_next_hop_is_asked_for_by_its_own_protocol() {
-        let reason = |via: &str| unanswered(None, via.parse().unwrap()).unwrap();
-        assert_eq!(reason("10.0.0.1"), "no answer from 10.0.0.1 yet (ARP)");
-        assert_eq!(reason("fe80::1"), "no answer from fe80::1 yet (ND)");
-        assert_eq!(unanswered(Some(Mac::default()), "fe80::1".parse().unwrap()), None);
-    }
-
-    #[test]
-    fn a_way_too_narrow_for_the_containers_is_told_with_what_it_takes() {
-        let widest = |mtu| Widest { network: "mynet".into(), mtu };
-        for (peers, outer) in [(["10.0.0.2", "10.0.0.3"], 50), (["fd00::2", "fd00::3"], 70)] {
-            let mut hops = hops(peers);
-            let hop = &mut hops.hops[0];
-            hop.update(found(Some(1400)));
-            assert_eq!(hop.narrow(1500, &widest(1400 - outer)), None);
-            let said = hop.narrow(1500, &widest(1401 - outer)).unwrap();
-            assert!(said.contains(&format!("packets of {} bytes", 1400 - outer)), "{said}");
-            assert!(said.contains("network mynet have mtu"), "{said}");
-            // The interface's own MTU limits too.
-            assert!(hop.narrow(1399, &widest(1400 - outer)).is_some());
-            hop.tell(1500, Some(&widest(1450)));
-            assert!(hop.told.contains("dropped (too_big)"), "{}", hop.told);
-            hop.tell(1500, Some(&widest(1300)));
-            assert!(!hop.told.contains("too_big"), "{}", hop.told);
-        }
-    }
-
-    #[test]
-    fn a_lost_vtep_address_is_told_with_its_remedy() {
-        let own = |address: &str| {
-            no_own_address(address.parse().unwrap(), "is no address of this host", "eth0")
-        };
-        let said = own("10.0.0.1");
-        assert!(said.ends_with("`ip address add 10.0.0.1/PREFIX dev eth0`"), "{said}");
-        let said = own("fd00::1");
-        assert!(said.starts_with("fd00::1, this node's own VTEP, is no address"), "{said}");
-        assert!(said.contains("net.ipv6.conf.eth0.keep_addr_on_down"), "{said}");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! The switch's ports as the control thread keeps them: the device, its XDP program, and what
 //! it needs to read each socket's statistics after the socket has gone to a worker.
 
+mod programs;
 mod queues;
 
 use std::{
@@ -55,6 +56,8 @@ pub enum PortState {
     Down,
     /// Its device is gone, or could not be attached.
     Gone,
+    /// Its endpoint was removed: the number is free.
+    Removed,
 }
 
 impl PortState {
@@ -284,12 +287,29 @@ impl PortRecord {
         self.program = None;
         self.past_loss = self.kernel_loss();
         self.sockets.clear();
-        if self.state != PortState::Gone {
+        if self.is_attached() {
             workers.iter().for_each(|worker| {
                 worker.tell(ToWorker::Detach(self.ix));
             });
         }
         self.state = PortState::Gone;
+    }
+
+    /// Whether it is polled.
+    pub fn is_attached(&self) -> bool {
+        matches!(self.state, PortState::Up | PortState::Down)
+    }
+
+    /// Whether a worker has it still.
+    pub fn is_held(&self) -> bool {
+        !self.counters.is_empty()
+    }
+
+    /// Has the workers hold its floods to another limit from now on.
+    pub fn hand_limit_over(&self, workers: &[WorkerHandle]) {
+        for worker in workers {
+            worker.tell(ToWorker::Limit(self.ix, self.storm.clone()));
+        }
     }
 
     /// Puts away the counters of a worker that has let go of the port: they are final. The oldest

@@ -8,7 +8,9 @@ use anyhow::Result;
 use crate::{
     control::{
         Control, endpoints,
-        ports::{PortRecord, PortState},
+        news::port_news,
+        ports::{PortRecord, PortState, Role},
+        protocol::News,
     },
     tables::{PortIx, UNDERLAY},
 };
@@ -32,6 +34,11 @@ impl Control {
                 Ok(true) => {
                     port.retry = (1, 1);
                     port.trouble.clear();
+                    let news = port_news(port);
+                    self.monitors.tell(match port.state {
+                        PortState::Up => News::PortUp(news),
+                        _ => News::PortDown(news),
+                    });
                 }
                 Err(error) => {
                     let trouble = format!("{error:#}");
@@ -47,43 +54,29 @@ impl Control {
     }
 
     /// False: its device is not there.
-    fn bring_back(&mut self, ix: PortIx) -> Result<bool> {
-        let mut made = None;
-        if ix == UNDERLAY {
-            if self.netlink.link_by_name(&self.plan.underlay.interface)?.is_none() {
-                return Ok(false);
-            }
-        } else if let Some((network, endpoint)) = self.local_endpoint(ix) {
-            let mtu = self.truth.networks[network].mtu;
-            let network = &self.plan.networks[network];
-            let endpoint = &network.endpoints[endpoint];
-            if !endpoints::can_return(&mut self.netlink, endpoint) {
-                return Ok(false);
-            }
-            let queues = self.workers.len() as u32;
-            if endpoints::make_device(&mut self.netlink, network, endpoint, queues, mtu)? {
-                made = Some(endpoints::host_device(endpoint));
-            }
+    pub(super) fn bring_back(&mut self, ix: PortIx) -> Result<bool> {
+        let port = &mut self.ports[usize::from(ix.0)];
+        let Role::Access(bridge) = port.role else { return self.bring_underlay_back() };
+        let Some((_, record)) = self.truth.endpoint_at(ix, bridge) else { return Ok(false) };
+        let plan = record.plan.clone();
+        if !endpoints::can_return(&mut self.netlink, &plan) {
+            return Ok(false);
         }
-        let attached = self.attach_again(ix);
-        if let (Err(_), Some(device)) = (&attached, made) {
-            // The port's trouble is told by the caller; a device without a port helps nobody.
-            let _ = self.netlink.delete_link_by_name(&device);
-        }
-        attached.map(|()| true)
+        self.take_device(bridge, &plan, ix).map(|()| true)
     }
 
-    fn attach_again(&mut self, ix: PortIx) -> Result<()> {
-        let port = &mut self.ports[usize::from(ix.0)];
-        port.attach(&mut self.netlink, &self.workers, &self.plan.tuning, &self.access)?;
-        if ix == UNDERLAY {
-            self.hops_stale = true;
-            if let Err(error) = self.take_vnis() {
-                self.ports[usize::from(ix.0)].detach(&self.workers);
-                return Err(error);
-            }
+    fn bring_underlay_back(&mut self) -> Result<bool> {
+        if self.netlink.link_by_name(&self.plan.underlay.interface)?.is_none() {
+            return Ok(false);
         }
-        Ok(())
+        let port = &mut self.ports[usize::from(UNDERLAY.0)];
+        port.attach(&mut self.netlink, &self.workers, &self.plan.tuning, &self.access)?;
+        self.hops_stale = true;
+        if let Err(error) = self.take_vnis() {
+            self.ports[usize::from(UNDERLAY.0)].detach(&self.workers);
+            return Err(error);
+        }
+        Ok(true)
     }
 }
 

@@ -7,17 +7,20 @@ use serde_json::{Value, json, to_value};
 
 use crate::{
     control::{
-        Control, inspect,
+        Control,
+        claims::Claimant,
+        follow::{Fdb, Kind},
+        inspect,
         ports::{PortState, Role},
         protocol::{Command, EndpointRow, FdbRow, NeighRow, NetworkRow, PeerRow, PortRow},
         truth::Network,
     },
-    profile::{Flood, NetworkPlan, Place},
+    profile::{EndpointPlan, Flood, NetworkPlan, Place},
     tables::{BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Row, State, VtepIx},
 };
 
 /// The overlay's own port in text rows, as the original's kernel device is called.
-const OVERLAY_PORT: &str = "vxlan0";
+pub(super) const OVERLAY_PORT: &str = "vxlan0";
 /// The port of the gateway's row, as the original's bridge is called.
 const SWITCH_PORT: &str = "br0";
 
@@ -34,63 +37,85 @@ impl Control {
             Command::PortList => to_value(self.port_rows())?,
             Command::Stats => to_value(self.stats()?)?,
             Command::Runtime => to_value(self.runtime())?,
+            other => bail!("{other:?} is no question"),
         })
     }
 
     fn vtep_address(&self, vtep: VtepIx) -> Option<IpAddr> {
-        self.hops.each().get(usize::from(vtep.0)).map(|hop| hop.address)
+        self.truth.peer(vtep).map(|peer| peer.plan.address)
     }
 
-    fn port_name(&self, port: PortIx) -> String {
+    pub(super) fn port_name(&self, port: PortIx) -> String {
         self.ports.get(usize::from(port.0)).map_or_else(String::new, |port| port.name.clone())
     }
 
     /// In order of network and MAC.
     fn fdb_rows(&self) -> Vec<FdbRow> {
-        let mut rows: Vec<_> = self.tables.fdb.iter().collect();
-        rows.sort_unstable_by_key(|(key, _)| (key.bridge(), key.mac()));
+        let mut rows: Vec<_> = self.tables.fdb.iter().chain(self.flood_rows()).collect();
+        rows.sort_by_key(|(key, _)| (key.bridge(), key.mac()));
         rows.iter().map(|(key, row)| self.fdb_row(*key, row)).collect()
     }
 
-    fn fdb_row(&self, key: FdbKey, row: &Row) -> FdbRow {
-        let (network, mac) = (self.network(key.bridge()), key.mac());
+    pub(super) fn fdb_row(&self, key: FdbKey, row: &Row) -> FdbRow {
+        let mac = key.mac();
+        let (name, vni) = self.network_name(key.bridge());
         let (ifname, dst) = match row.to {
             Endpoint::Remote(vtep) => (OVERLAY_PORT.into(), self.vtep_address(vtep)),
             Endpoint::Local(port) => (self.port_name(port), None),
             Endpoint::Switch => {
-                let owner = network.plan.endpoints.iter().find(|e| e.mac == mac);
-                (owner.map_or(SWITCH_PORT, |e| &e.name).to_owned(), None)
+                let owner = self
+                    .truth
+                    .macs
+                    .effective(key)
+                    .and_then(|(by, _)| self.endpoint_of(key.bridge(), by));
+                (owner.map_or(SWITCH_PORT, |plan| &plan.name).to_owned(), None)
             }
         };
+        let mut flags = if dst.is_some() { vec!["self".to_owned()] } else { Vec::new() };
+        let mut state = match row.state {
+            State::Permanent => "permanent",
+            State::Learned { .. } => "",
+        };
+        // A followed row is shown as the kernel has it.
+        let by = self.truth.macs.effective(key).map(|(by, _)| by);
+        let followed = self.followings.row(key).filter(|_| by == Some(Claimant::Followed));
+        if let Some(Fdb { origin, .. }) = followed {
+            let marks = [(origin.external, "extern_learn"), (origin.sticky, "sticky")];
+            flags.extend(marks.iter().filter(|(on, _)| *on).map(|(_, mark)| (*mark).to_owned()));
+            state = match origin.kind {
+                Kind::Permanent => "permanent",
+                Kind::Static => "static",
+                Kind::Dynamic => "",
+            };
+        }
         FdbRow {
             mac: mac.to_string(),
             ifname,
-            vni: network.plan.vni.number(),
-            flags: if dst.is_some() { vec!["self".into()] } else { Vec::new() },
-            master: if dst.is_none() { Some(network.plan.name.clone()) } else { None },
+            vni,
+            flags,
+            master: dst.is_none().then(|| name.clone()),
             dst: dst.map(|dst| dst.to_string()),
-            state: match row.state {
-                State::Permanent => "permanent".into(),
-                State::Learned { .. } => String::new(),
-            },
-            network: network.plan.name.clone(),
+            state: state.into(),
+            network: name,
         }
+    }
+
+    fn endpoint_of(&self, bridge: BridgeIx, by: Claimant) -> Option<&EndpointPlan> {
+        let Claimant::Endpoint(number) = by else { return None };
+        Some(&self.truth.network(bridge)?.endpoints.get(&number)?.plan)
+    }
+
+    fn network_name(&self, bridge: BridgeIx) -> (String, u32) {
+        let network = self.truth.network(bridge);
+        network.map_or_else(Default::default, |network| {
+            (network.plan.name.clone(), network.plan.vni.number())
+        })
     }
 
     /// The VNI of a subnet whose network has others: those stand beside it.
     fn vni_among_several(&self, bridge: BridgeIx) -> Option<u32> {
-        let NetworkPlan { name, vni, .. } = &self.network(bridge).plan;
-        let is_same = |at: Option<u16>| {
-            let other = at.and_then(|at| self.truth.networks.get(usize::from(at)));
-            other.is_some_and(|other| other.plan.name == *name)
-        };
-        let is_one_of_several =
-            is_same(bridge.0.checked_sub(1)) || is_same(bridge.0.checked_add(1));
-        is_one_of_several.then(|| vni.number())
-    }
-
-    fn network(&self, bridge: BridgeIx) -> &Network {
-        &self.truth.networks[usize::from(bridge.0)]
+        let NetworkPlan { name, vni, .. } = &self.truth.network(bridge)?.plan;
+        (self.truth.subnets(name).len() > 1).then(|| vni.number())
     }
 
     /// Addresses of other nodes' endpoints, in order of network and address.
@@ -98,15 +123,23 @@ impl Control {
         let rows = self.tables.neighbours.iter();
         let mut rows: Vec<_> = rows.filter(|(.., n)| n.owner == Owner::Endpoint).collect();
         rows.sort_unstable_by_key(|(bridge, address, _)| (*bridge, *address));
-        let row = |(bridge, address, neighbour): &(BridgeIx, IpAddr, Neighbour)| NeighRow {
+        rows.iter().map(|(bridge, address, row)| self.neigh_row(*bridge, *address, row)).collect()
+    }
+
+    pub(super) fn neigh_row(
+        &self,
+        bridge: BridgeIx,
+        address: IpAddr,
+        neighbour: &Neighbour,
+    ) -> NeighRow {
+        NeighRow {
             dst: address.to_string(),
             dev: OVERLAY_PORT.into(),
             lladdr: neighbour.mac.to_string(),
             state: vec!["PERMANENT".into()],
-            network: self.network(*bridge).plan.name.clone(),
-            vni: self.vni_among_several(*bridge),
-        };
-        rows.iter().map(row).collect()
+            network: self.network_name(bridge).0,
+            vni: self.vni_among_several(bridge),
+        }
     }
 
     /// One for each subnet.
@@ -127,21 +160,22 @@ impl Control {
                 Flood::HeadEnd => "head-end".into(),
             },
         };
-        self.truth.networks.iter().map(row).collect()
+        self.truth.networks().map(|(_, network)| row(network)).collect()
     }
 
     fn endpoint_rows(&self) -> Vec<EndpointRow> {
         let mut rows = Vec::new();
-        for (network, bridge) in self.truth.networks.iter().zip((0..).map(BridgeIx)) {
-            for endpoint in &network.plan.endpoints {
+        for (_, network) in self.truth.networks() {
+            for record in network.endpoints.values() {
+                let endpoint = &record.plan;
                 let (kind, node) = match &endpoint.place {
                     Place::Netns { .. } => ("container", &self.plan.node),
                     Place::Device { .. } => ("device", &self.plan.node),
                     Place::LoadBalancer => ("load-balancer", &self.plan.node),
                     Place::Peer { peer } => ("remote", peer),
                 };
-                let key = FdbKey::new(bridge, endpoint.mac);
-                let to = self.tables.fdb.row(key).map(|row| row.to);
+                let vtep = endpoint.peer().and_then(|peer| self.truth.peer_named(peer));
+                let vtep = vtep.and_then(|vtep| self.vtep_address(vtep));
                 rows.push(EndpointRow {
                     name: endpoint.name.clone(),
                     id: endpoint.id.clone(),
@@ -151,17 +185,9 @@ impl Control {
                     address6: inspect::address6(&network.plan, endpoint),
                     mac: endpoint.mac.to_string(),
                     node: node.clone(),
-                    vtep: match to {
-                        Some(Endpoint::Remote(vtep)) => {
-                            self.vtep_address(vtep).map(|vtep| vtep.to_string())
-                        }
-                        _ => None,
-                    },
+                    vtep: vtep.map(|vtep| vtep.to_string()),
                     kind: kind.into(),
-                    port: match to {
-                        Some(Endpoint::Local(port)) => Some(self.port_name(port)),
-                        _ => None,
-                    },
+                    port: record.port.map(|port| self.port_name(port)),
                 });
             }
         }
@@ -177,7 +203,7 @@ impl Control {
             lladdr: None,
             reason: None,
         };
-        let others = self.hops.each().iter().map(|hop| PeerRow {
+        let others = self.hops.each().map(|(_, hop)| PeerRow {
             name: hop.peer.clone(),
             address: hop.address.to_string(),
             state: if hop.mac.is_some() { "up".into() } else { "unresolved".into() },
@@ -198,11 +224,11 @@ impl Control {
             },
             network: match port.role {
                 Role::Underlay { .. } => None,
-                Role::Access(bridge) => Some(self.network(bridge).plan.name.clone()),
+                Role::Access(bridge) => Some(self.network_name(bridge).0),
             },
             vni: match port.role {
                 Role::Underlay { .. } => None,
-                Role::Access(bridge) => Some(self.network(bridge).plan.vni.number()),
+                Role::Access(bridge) => Some(self.network_name(bridge).1),
             },
             mode: port.mode_name().into(),
             queues: port.queues,
@@ -210,23 +236,24 @@ impl Control {
             state: match port.state {
                 PortState::Up => "up".into(),
                 PortState::Down => "down".into(),
-                PortState::Gone => "gone".into(),
+                PortState::Gone | PortState::Removed => "gone".into(),
             },
         };
-        self.ports.iter().map(row).collect()
+        self.ports.iter().filter(|port| port.state != PortState::Removed).map(row).collect()
     }
 
     /// What `docker network inspect` prints of the network with this name, else with this id.
     fn inspect(&self, name: &str) -> Result<Value> {
-        let networks: Vec<_> = self.truth.networks.iter().map(|network| &network.plan).collect();
+        let networks: Vec<_> = self.truth.networks().map(|(_, network)| network).collect();
         let subnets = inspect::subnets(&networks, name);
         let Some(mut inspected) = inspect::network(&subnets, self.created) else {
-            let mut names: Vec<_> = networks.iter().map(|plan| plan.name.as_str()).collect();
+            let mut names: Vec<_> =
+                networks.iter().map(|network| network.plan.name.as_str()).collect();
             names.dedup();
             bail!("no network {name} here; there is {}", names.join(", "));
         };
         let peers = std::iter::once((&self.plan.node, self.underlay.address))
-            .chain(self.hops.each().iter().map(|hop| (&hop.peer, hop.address)));
+            .chain(self.hops.each().map(|(_, hop)| (&hop.peer, hop.address)));
         inspected["Peers"] = peers.map(|(name, ip)| json!({"Name": name, "IP": ip})).collect();
         Ok(json!([inspected]))
     }

@@ -2,28 +2,36 @@
 //! makes the endpoints, and looks up the next hops.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use caps::{CapSet, Capability};
+use crossbeam::channel::Sender;
 
 use crate::{
     af_xdp::AccessProgram,
     control::{
-        Control, WorkerHandle, endpoints, fill,
+        Control, Event, WorkerHandle,
+        apply::Care,
+        endpoints,
+        figures::REMOVED,
+        following::Followings,
         learning::Learning,
+        monitor::Monitors,
         netlink::Netlink,
         next_hop::{NextHops, UnderlayLink},
         ports::{PortRecord, Role},
-        truth::Truth,
+        protocol::PortStats,
+        state::State,
+        truth::{Origin, Truth},
         underlay,
     },
-    mailbox::{StormLimit, Tick},
-    profile::{EndpointPlan, NetworkPlan, Place, Plan},
-    tables::{BridgeIx, PortIx, UNDERLAY, Underlay, Writer},
+    mailbox::Tick,
+    profile::{self, Difference, Place, Plan},
+    tables::{UNDERLAY, Underlay, Writer},
 };
 
 /// How long start waits for next hops; what is not known then is looked up while running.
@@ -45,7 +53,7 @@ pub fn missing_capabilities(plan: &Plan) -> Vec<String> {
 
 impl Control {
     /// Builds everything up to forwarding. The workers run already, without ports, and read
-    /// `tables`, which are empty.
+    /// `tables`, which are empty. `wake` leads to [`Control::run`]. What came by command before, `saved`, comes back.
     ///
     /// # Errors
     /// What is wrong with the machine and what to do; whatever was made is removed again.
@@ -55,77 +63,66 @@ impl Control {
         workers: Vec<WorkerHandle>,
         tick: Arc<Tick>,
         mut tables: Writer,
+        wake: Sender<Event>,
     ) -> Result<Control> {
+        let (state, saved) = State::open(&plan.state, &plan.node)?;
         let link = underlay::interface(&mut netlink, &plan)?;
-        let default_mtu = underlay::check_mtus(&plan, &link)?;
+        let default_mtu = underlay::check_mtus(&plan, &plan.networks, &link)?;
         let underlay = Underlay {
             address: underlay::vtep(&mut netlink, &plan, &link)?,
             port: plan.underlay.port,
         };
-        let (ports, numbers) = list_ports(&plan, underlay);
-        let port_of = |_: &NetworkPlan, endpoint: &EndpointPlan| {
-            numbers.get(&endpoints::device(endpoint)?).copied()
-        };
-        let truth = Truth::new(&plan, default_mtu, &port_of);
-        let link = UnderlayLink::new(&link, plan.underlay.family);
-        let hops = NextHops::new(&plan, link, truth.widest());
-        let mut learning = Learning::new(truth.rules());
         tables.set_underlay(underlay);
-        truth.fill(&plan, hops.vteps(underlay), &port_of, &mut tables, &mut learning);
+        let link = UnderlayLink::new(&link, plan.underlay.family);
+        let name = &plan.underlay.interface;
+        let role = Role::Underlay { address: underlay.address, port: underlay.port };
+        let port = PortRecord::new(UNDERLAY, name, name, role, &plan);
+        let wanted = Difference::all(&plan);
         let now = Instant::now();
         let mut control = Control {
-            hops,
+            hops: NextHops::new(&plan.underlay.interface, link),
             plan,
             netlink,
             workers,
-            truth,
+            truth: Truth::default(),
             underlay,
-            ports,
+            ports: vec![port],
             access: AccessProgram::load()?,
-            made: Vec::new(),
+            removed: PortStats { name: REMOVED.into(), ..PortStats::default() },
+            made: BTreeSet::new(),
+            default_mtu,
             tables,
-            learning,
+            learning: Learning::new([]),
+            followings: Followings::new(wake),
+            monitors: Monitors::default(),
+            state,
+            unsaved: Vec::new(),
+            unrestored: Vec::new(),
+            is_running: false,
+            care: Care::Whole,
             tick,
             started: now,
             created: SystemTime::now(),
             hops_stale: true,
             ports_went: false,
+            small_tables_stale: false,
             last_tick: now,
             last_fill: now,
             last_second: now,
             last_look_up: now,
         };
-        control.take_ports()?;
+        let Control { ports, access, netlink, workers, plan, .. } = &mut control;
+        ports[0].attach(netlink, workers, &plan.tuning, access)?;
+        let host_mac = profile::host_mac(&control.plan.node, &control.plan.state);
+        endpoints::remove_leftovers(&mut control.netlink, host_mac)?;
+        control.apply(&wanted, Origin::File, Care::Whole)?;
+        // From here on `truth` has them.
+        control.plan.networks = Vec::new();
+        control.is_running = true;
+        control.restore(saved);
+        control.publish();
         control.wait_for_next_hops();
         Ok(control)
-    }
-
-    fn take_ports(&mut self) -> Result<()> {
-        let Control { ports, access, netlink, workers, plan, made, .. } = self;
-        ports[0].attach(netlink, workers, &plan.tuning, access)?;
-        for (network, wanted) in self.truth.networks.iter().zip(&plan.networks) {
-            for endpoint in &wanted.endpoints {
-                let queues = workers.len() as u32;
-                if endpoints::make_device(netlink, wanted, endpoint, queues, network.mtu)? {
-                    made.push(endpoints::host_device(endpoint));
-                }
-            }
-        }
-        for port in ports.iter_mut().skip(1) {
-            port.attach(netlink, workers, &plan.tuning, access)
-                .with_context(|| format!("endpoint {}", port.name))?;
-        }
-        fill::keep_least(&*ports, workers);
-        self.take_vnis()
-    }
-
-    /// From now on the underlay's program sends us what is ours.
-    pub(super) fn take_vnis(&mut self) -> Result<()> {
-        let vnis: BTreeSet<_> = self.plan.networks.iter().map(|network| network.vni).collect();
-        match self.ports[usize::from(UNDERLAY.0)].underlay_program() {
-            Some(program) => program.take_vnis(&vnis),
-            None => Ok(()),
-        }
     }
 
     fn wait_for_next_hops(&mut self) {
@@ -138,11 +135,6 @@ impl Control {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-    }
-
-    /// The network and the endpoint (by position in the plan) of an access port.
-    pub(super) fn local_endpoint(&self, port: PortIx) -> Option<(usize, usize)> {
-        local_endpoints(&self.plan).zip(1..).find(|(_, ix)| *ix == port.0).map(|(at, _)| at)
     }
 }
 
@@ -157,36 +149,4 @@ impl Drop for Control {
             }
         }
     }
-}
-
-/// Positions (network, endpoint) of the endpoints that have a port, in the order of the ports.
-fn local_endpoints(plan: &Plan) -> impl Iterator<Item = (usize, usize)> {
-    plan.networks.iter().enumerate().flat_map(|(n, network)| {
-        let endpoints = network.endpoints.iter().enumerate();
-        endpoints
-            .filter(|(_, endpoint)| endpoints::device(endpoint).is_some())
-            .map(move |(e, _)| (n, e))
-    })
-}
-
-/// Ports by their devices: names alone would not do, since an endpoint elsewhere, or in another
-/// subnet of the network, may have the same.
-type Numbers = HashMap<String, PortIx>;
-
-fn list_ports(plan: &Plan, underlay: Underlay) -> (Vec<PortRecord>, Numbers) {
-    let name = &plan.underlay.interface;
-    let role = Role::Underlay { address: underlay.address, port: underlay.port };
-    let mut ports = vec![PortRecord::new(UNDERLAY, name, name, role, plan)];
-    let mut numbers = Numbers::new();
-    for ((n, e), ix) in local_endpoints(plan).zip(1..) {
-        let endpoint = &plan.networks[n].endpoints[e];
-        let ix = PortIx(ix);
-        let role = Role::Access(BridgeIx(n as u16));
-        let device = endpoints::device(endpoint).unwrap_or_default();
-        let mut port = PortRecord::new(ix, &endpoint.name, &device, role, plan);
-        port.storm = StormLimit::new(endpoint.storm_pps, 0).map(Arc::new);
-        ports.push(port);
-        numbers.insert(device, ix);
-    }
-    (ports, numbers)
 }

@@ -126,7 +126,11 @@ fn only<'a>(
 ///
 /// # Errors
 /// Which one does not fit, and what to do.
-pub fn check_mtus(plan: &Plan, link: &Link) -> Result<u16> {
+pub fn check_mtus<'n>(
+    plan: &Plan,
+    networks: impl IntoIterator<Item = &'n NetworkPlan>,
+    link: &Link,
+) -> Result<u16> {
     let carried = plan.tuning.frame_size - (HEADROOM + ethernet::LEN) as u32;
     if link.mtu > carried {
         bail!(
@@ -142,7 +146,7 @@ pub fn check_mtus(plan: &Plan, link: &Link) -> Result<u16> {
     let family = plan.underlay.family;
     let outer = family.outer_len() as u32;
     let most = link.mtu_of(family).saturating_sub(outer);
-    for network in &plan.networks {
+    for network in networks {
         check_mtu(network, most).with_context(|| {
             let mtu = link.mtu_of(family);
             let whose = if mtu < link.mtu {
@@ -251,7 +255,7 @@ mod tests {
         );
         let plan = crate::profile::parse(Path::new("node.toml"), &text).unwrap();
         let link = Link { name: "eth0".into(), mtu, ipv6_mtu, ..Link::default() };
-        check_mtus(&plan, &link).map_err(|error| format!("{error:#}"))
+        check_mtus(&plan, &plan.networks, &link).map_err(|error| format!("{error:#}"))
     }
 
     #[test]

@@ -149,6 +149,14 @@ impl<P: Port> Ports<P> {
         Some((port, entry.bridge))
     }
 
+    /// Holds a port's floods to another limit from now on.
+    pub fn limit(&mut self, port: PortIx, storm: Option<Arc<StormLimit>>) {
+        let entry = self.entries.get_mut(usize::from(port.0)).and_then(Option::as_mut);
+        if let Some(entry) = entry {
+            entry.storm = storm;
+        }
+    }
+
     /// Whether a port may flood another frame at the time `tick`.
     #[inline]
     pub fn may_flood(&self, port: PortIx, tick: u32) -> bool {

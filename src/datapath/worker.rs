@@ -185,6 +185,7 @@ impl<P: Port> Worker<P> {
             match message {
                 ToWorker::Attach(handover) => self.ports.attach(handover),
                 ToWorker::Detach(port) => self.detach(port),
+                ToWorker::Limit(port, storm) => self.ports.limit(port, storm),
                 ToWorker::Keep(least) => self.out.pool.keep(least),
                 ToWorker::Reclaim(closed) => {
                     self.out.pool.reclaim(closed);

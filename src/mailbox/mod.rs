@@ -54,6 +54,8 @@ pub enum ToWorker<P> {
     Attach(PortHandover<P>),
     /// Stop polling this port and hand its queues up.
     Detach(PortIx),
+    /// A port's floods have another limit from now on.
+    Limit(PortIx, Option<Arc<StormLimit>>),
     /// Keep so many chunks for the least that every fill ring is sure of.
     Keep(u32),
     /// A queue's socket is closed: take its frames back.

@@ -28,6 +28,11 @@ impl StormLimit {
         (pps > 0).then_some(StormLimit { pps, tokens, tick: AtomicU32::new(now) })
     }
 
+    /// Frames a second.
+    pub fn pps(&self) -> u32 {
+        self.pps
+    }
+
     /// Whether a frame may be flooded now; it is paid for then. `now` is [`super::Tick::now`].
     pub fn allows(&self, now: u32) -> bool {
         let last = self.tick.load(Relaxed);

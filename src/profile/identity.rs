@@ -5,6 +5,10 @@
 //! a zero byte, which no name contains; its result seeds splitmix64 (Steele, Lea and Flood,
 //! 2014), whose outputs give the characters. Ids only name things: nothing secret is in them.
 
+use std::path::Path;
+
+use crate::wire::Mac;
+
 /// A network's id: 25 characters of 0-9 and a-z.
 pub fn network_id(name: &str) -> String {
     let mut state = fnv1a(&["network", name]);
@@ -34,6 +38,13 @@ pub fn host_device(endpoint_id: &str) -> String {
     format!("ovl{}", endpoint_id.chars().take(ID_IN_DEVICE).collect::<String>())
 }
 
+/// The MAC of the veth ends that a node makes here, locally administered: a restart knows by it
+/// what a killed instance has left. The lock on the node's state file is for the same two.
+pub fn host_mac(node: &str, state: &Path) -> Mac {
+    let hash = fnv1a(&["host", node, &state.to_string_lossy()]).to_be_bytes();
+    Mac([0x02, b'o', b'v', hash[5], hash[6], hash[7]])
+}
+
 fn fnv1a(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -52,6 +63,16 @@ fn splitmix64(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_nodes_host_mac_is_its_own() {
+        let mac = |node, state| host_mac(node, Path::new(state));
+        let (ours, others) = (mac("node1", "/a"), [mac("node2", "/a"), mac("node1", "/b")]);
+        assert_eq!(ours, mac("node1", "/a"));
+        assert!(!others.contains(&ours) && others[0] != others[1]);
+        // Locally administered, and no group's.
+        assert_eq!(ours.0[0] & 3, 2);
+    }
 
     /// First outputs of the reference splitmix64 for seed 1234567.
     #[test]

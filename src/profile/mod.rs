@@ -22,7 +22,7 @@ use std::path::Path;
 
 pub use difference::{Difference, EndpointName, NeedsRestart, NetworkName};
 pub use error::{Error, Position, Problem};
-pub use identity::{endpoint_id, host_device, network_id};
+pub use identity::{endpoint_id, host_device, host_mac, network_id};
 pub use memory::{ACCESS_LEAST_FILL, LEAST_FRAMES, Memory, UNDERLAY_LEAST_FILL};
 pub use plan::*;
 

@@ -3,8 +3,11 @@
 //! It is the truth, not a copy of it: the control thread keeps no second map beside it. The
 //! workers read endpoints; state and age are there for the control thread.
 
+use std::{marker::PhantomData, sync::Arc};
+
 use super::{
     BridgeIx, Endpoint, OneThread, PortIx, VtepIx,
+    changes::{FdbChange, Log},
     raw::{self, Compare, Place, Word32},
 };
 use crate::wire::Mac;
@@ -216,40 +219,61 @@ impl FdbView<'_> {
 }
 
 /// The forwarding database as the control thread sees it: its only writer.
-pub struct FdbWriter(pub(super) raw::Writer<Word32, SLOTS>, pub(super) OneThread);
+pub struct FdbWriter {
+    rows: raw::Writer<Word32, SLOTS>,
+    log: Log<FdbChange>,
+    _one_thread: OneThread,
+}
 
 impl FdbWriter {
+    pub(super) fn new(epochs: &Arc<raw::Epochs>) -> FdbWriter {
+        let rows = raw::Writer::new(epochs);
+        FdbWriter { rows, log: Log::default(), _one_thread: PhantomData }
+    }
+
+    pub(super) fn table(&self) -> FdbTable {
+        self.rows.table()
+    }
+
+    pub(super) fn tend(&mut self) -> bool {
+        self.rows.tend()
+    }
+
     /// Sets a row: the one that was there before. A row that exists is changed in place, by
     /// one store; workers see the old one or the new one.
     pub fn insert(&mut self, key: FdbKey, row: Row) -> Option<Row> {
-        self.0.insert(key.0, encode(row)).and_then(decode)
+        let before = self.rows.insert(key.0, encode(row)).and_then(decode);
+        self.log.note(key, before, Some(row), false);
+        before
     }
 
     /// Removes a row: what it was.
     pub fn remove(&mut self, key: FdbKey) -> Option<Row> {
-        self.0.remove(key.0).and_then(decode)
+        let before = self.rows.remove(key.0).and_then(decode);
+        self.log.note(key, before, None, false);
+        before
     }
 
     /// The row of a key.
     pub fn row(&self, key: FdbKey) -> Option<Row> {
-        self.0.value(key.0).and_then(decode)
+        self.rows.value(key.0).and_then(decode)
     }
 
     /// Asks for the memory that a change of this row will touch: for whoever has a list of
     /// rows, some ten rows ahead.
     pub fn prefetch(&self, key: FdbKey) {
-        self.0.prefetch(key.0);
+        self.rows.prefetch(key.0);
     }
 
     /// Makes room for `rows` rows in all, and keeps it.
     pub fn reserve(&mut self, rows: usize) {
-        self.0.reserve(rows);
+        self.rows.reserve(rows);
     }
 
     /// Goes through all rows, in the order of memory: `keep` may change a row, and those for
     /// which it says no are removed: how many.
-    pub fn retain(&mut self, mut keep: impl FnMut(FdbKey, &mut Row) -> bool) -> usize {
-        self.0.retain(|key, word| keep_word(key, word, &mut keep))
+    pub fn retain(&mut self, keep: impl FnMut(FdbKey, &mut Row) -> bool) -> usize {
+        self.retain_some(&mut 0, self.buckets(), keep)
     }
 
     /// [`FdbWriter::retain`] for the next `buckets` of [`FdbWriter::buckets`] from `cursor` on,
@@ -258,24 +282,63 @@ impl FdbWriter {
         &mut self,
         cursor: &mut usize,
         buckets: usize,
-        mut keep: impl FnMut(FdbKey, &mut Row) -> bool,
+        keep: impl FnMut(FdbKey, &mut Row) -> bool,
     ) -> usize {
-        self.0.retain_some(cursor, buckets, |key, word| keep_word(key, word, &mut keep))
+        self.walk(cursor, buckets, keep, false)
+    }
+
+    /// [`FdbWriter::retain_some`] for ageing: what goes is logged as [`FdbChange::aged`].
+    pub fn age_some(
+        &mut self,
+        cursor: &mut usize,
+        buckets: usize,
+        keep: impl FnMut(FdbKey, &mut Row) -> bool,
+    ) -> usize {
+        self.walk(cursor, buckets, keep, true)
+    }
+
+    fn walk(
+        &mut self,
+        cursor: &mut usize,
+        buckets: usize,
+        mut keep: impl FnMut(FdbKey, &mut Row) -> bool,
+        ages: bool,
+    ) -> usize {
+        let FdbWriter { rows, log, .. } = self;
+        rows.retain_some(cursor, buckets, |key, word| {
+            let Some(before) = decode(*word) else { return true };
+            let mut row = before;
+            let keeps = keep(FdbKey(key), &mut row);
+            *word = encode(row);
+            log.note(FdbKey(key), Some(before), keeps.then_some(row), ages && !keeps);
+            keeps
+        })
+    }
+
+    /// Switches the log of changes on, or off, which forgets it; it is off at first. Who
+    /// switches it on takes the changes now and then, since it only grows.
+    pub fn log_changes(&mut self, on: bool) {
+        self.log.switch(on);
+    }
+
+    /// The changes since the log was switched on, or since they were taken last, in order.
+    pub fn take_changes(&mut self) -> Vec<FdbChange> {
+        self.log.take()
     }
 
     /// Buckets of five rows.
     pub fn buckets(&self) -> usize {
-        self.0.buckets()
+        self.rows.buckets()
     }
 
     /// All rows, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (FdbKey, Row)> + '_ {
-        self.0.iter().filter_map(|(key, word)| decode(word).map(|row| (FdbKey(key), row)))
+        self.rows.iter().filter_map(|(key, word)| decode(word).map(|row| (FdbKey(key), row)))
     }
 
     /// Rows.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// Whether there are no rows.
@@ -285,15 +348,8 @@ impl FdbWriter {
 
     /// Bytes of its memory; while a larger or smaller one is being made, of both.
     pub fn memory_bytes(&self) -> usize {
-        self.0.memory_bytes()
+        self.rows.memory_bytes()
     }
-}
-
-fn keep_word(key: u64, word: &mut u32, keep: &mut impl FnMut(FdbKey, &mut Row) -> bool) -> bool {
-    let Some(mut row) = decode(*word) else { return true };
-    let keeps = keep(FdbKey(key), &mut row);
-    *word = encode(row);
-    keeps
 }
 
 #[cfg(test)]

@@ -14,16 +14,16 @@ use crate::wire::{
     template::{OuterRules, OuterTemplate},
 };
 
-/// One network's inside.
+/// One network's inside. Its lists are shared by all generations that have them.
 #[derive(Clone, Debug)]
 pub struct Bridge {
     /// Its VNI.
     pub vni: Vni,
     /// Where broadcast, unknown unicast and multicast from a local port go (the sender, if in
     /// it, is passed over).
-    pub flood_from_local: Box<[Endpoint]>,
+    pub flood_from_local: Arc<[Endpoint]>,
     /// Where they go when they came from the overlay: the local ports.
-    pub flood_from_overlay: Box<[Endpoint]>,
+    pub flood_from_overlay: Arc<[Endpoint]>,
     /// The gateway; nobody else may send from its MAC.
     pub gateway: Option<Gateway>,
     /// Whether a unicast ARP request or neighbour solicitation is answered too (`flood = "none"`,
@@ -32,7 +32,7 @@ pub struct Bridge {
     /// Whether source MACs are reported to the control thread.
     pub learning: bool,
     /// Ports that reach only ports that are not in here, in order.
-    pub isolated: Box<[PortIx]>,
+    pub isolated: Arc<[PortIx]>,
     /// How outer headers are written.
     pub outer: OuterRules,
     /// Whether packets with reserved VXLAN bits set are dropped.
@@ -46,12 +46,12 @@ impl Bridge {
     pub fn new(vni: Vni) -> Bridge {
         Bridge {
             vni,
-            flood_from_local: Box::default(),
-            flood_from_overlay: Box::default(),
+            flood_from_local: Arc::default(),
+            flood_from_overlay: Arc::default(),
             gateway: None,
             answers_unicast: true,
             learning: false,
-            isolated: Box::default(),
+            isolated: Arc::default(),
             outer: OuterRules::default(),
             strict: false,
             accepts_unknown_vteps: false,
@@ -92,6 +92,18 @@ pub struct Vtep {
     pub most_inner: u16,
 }
 
+impl Vtep {
+    /// In the place of a number that no VTEP has: no sender is found to be it, and nothing can
+    /// be sent to it.
+    pub const FREE: Vtep =
+        Vtep { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), template: None, most_inner: 0 };
+
+    /// Whether no VTEP has its number.
+    pub fn is_free(&self) -> bool {
+        self.address.is_unspecified()
+    }
+}
+
 /// This node's side of the underlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Underlay {
@@ -105,7 +117,8 @@ pub struct Underlay {
 #[derive(Clone, Debug)]
 pub(super) struct Generation {
     pub underlay: Underlay,
-    pub bridges: Arc<[Bridge]>,
+    /// `None`: the number is free.
+    pub bridges: Arc<[Option<Bridge>]>,
     /// What is looked at of each bridge on the way in, in step.
     pub doors: Arc<[Door]>,
     pub vteps: Box<[Vtep]>,
@@ -154,7 +167,8 @@ struct Addresses {
 }
 
 impl Addresses {
-    /// 0 stands for the addresses of the other IP version.
+    /// 0, which is never found, stands for the addresses of the other IP version and for free
+    /// numbers.
     fn new(vteps: &[Vtep]) -> Addresses {
         Addresses {
             ipv4: Index::new(vteps.iter().map(|vtep| match vtep.address {
@@ -170,12 +184,17 @@ impl Addresses {
 }
 
 impl Generation {
-    pub fn new(underlay: Underlay, bridges: Vec<Bridge>, vteps: Vec<Vtep>) -> Generation {
-        let by_vni = Index::new(bridges.iter().map(|bridge| bridge.vni.number()));
+    pub fn new(underlay: Underlay, bridges: Vec<Option<Bridge>>, vteps: Vec<Vtep>) -> Generation {
+        // 0 stands for a free number, as it does for a free VTEP's address.
+        let vni = |bridge: &Option<Bridge>| bridge.as_ref().map_or(0, |b| b.vni.number());
+        let by_vni = Index::new(bridges.iter().map(vni));
         let by_address = Arc::new(Addresses::new(&vteps));
         Generation {
             underlay,
-            doors: bridges.iter().map(Door::of).collect(),
+            doors: bridges
+                .iter()
+                .map(|bridge| bridge.as_ref().map_or(Door::NONE, Door::of))
+                .collect(),
             bridges: bridges.into(),
             vteps: vteps.into(),
             by_vni: Arc::new(by_vni),

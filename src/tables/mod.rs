@@ -9,14 +9,22 @@
 //! A row names a VTEP by its number, so that a VTEP's new address or next hop is one store for
 //! all MACs behind it. Rows may name only what was published before them.
 
+mod changes;
 mod fdb;
 mod generation;
 mod index;
 mod neighbours;
 mod raw;
 
-use std::{marker::PhantomData, net::IpAddr, sync::Arc};
+use std::{
+    marker::PhantomData,
+    net::IpAddr,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
+pub use changes::{FdbChange, FdbChangeKind, NeighbourChange};
 pub use fdb::{FdbKey, FdbPlace, FdbView, FdbWriter, Found, Row, Stamp, State};
 pub use generation::{Bridge, Door, Gateway, Underlay, Vtep};
 pub use neighbours::{Neighbour, NeighbourView, NeighbourWriter, Owner};
@@ -77,6 +85,10 @@ impl Endpoint {
     }
 }
 
+/// [`Writer::settle`] looks so often without sleep: a busy worker enters every few microseconds.
+const SETTLE_YIELDS: u32 = 64;
+const SETTLE_STEP: Duration = Duration::from_micros(50);
+
 /// The tables as the control thread sees them.
 pub struct Writer {
     /// Where each MAC lives.
@@ -97,7 +109,7 @@ impl Writer {
         let epochs = Epochs::new();
         let empty = Generation::new(underlay, Vec::new(), Vec::new());
         Writer {
-            fdb: FdbWriter(raw::Writer::new(&epochs), PhantomData),
+            fdb: FdbWriter::new(&epochs),
             neighbours: NeighbourWriter::new(&epochs),
             small: Publisher::new(Arc::clone(&epochs), empty),
             epochs,
@@ -108,27 +120,28 @@ impl Writer {
     pub fn reader(&self) -> Reader {
         Reader {
             reading: self.epochs.reader(),
-            fdb: self.fdb.0.table(),
+            fdb: self.fdb.table(),
             neighbours: self.neighbours.table(),
             small: self.small.published(),
         }
     }
 
-    /// The networks, by [`BridgeIx`].
-    pub fn bridges(&self) -> &[Bridge] {
+    /// The networks, by [`BridgeIx`]; `None`: the number is free.
+    pub fn bridges(&self) -> &[Option<Bridge>] {
         &self.small.current().bridges
     }
 
-    /// The VTEPs, by [`VtepIx`].
+    /// The VTEPs, by [`VtepIx`]; those of free numbers are [`Vtep::FREE`].
     pub fn vteps(&self) -> &[Vtep] {
         &self.small.current().vteps
     }
 
-    /// Replaces all networks and VTEPs.
+    /// Replaces all networks and VTEPs. A number that is free has `None` or [`Vtep::FREE`], and
+    /// must not be given to another network or VTEP before [`Writer::settle`] has said yes.
     ///
     /// # Panics
     /// With more than 65535 of either, which the profile does not let through.
-    pub fn publish(&mut self, bridges: Vec<Bridge>, vteps: Vec<Vtep>) {
+    pub fn publish(&mut self, bridges: Vec<Option<Bridge>>, vteps: Vec<Vtep>) {
         let most = usize::from(BridgeIx::MOST.0) + 1;
         assert!(bridges.len() <= most && vteps.len() <= most, "more than {most} networks or VTEPs");
         let underlay = self.small.current().underlay;
@@ -160,9 +173,33 @@ impl Writer {
     /// Frees what no worker can see any more and goes on with growth: whether anything is left
     /// to do. Never waits; called whenever the control thread has been at work.
     pub fn tend(&mut self) -> bool {
-        let [small, fdb, neighbours] =
-            [self.small.tend(), self.fdb.0.tend(), self.neighbours.tend()];
+        let [small, fdb, neighbours] = [self.small.tend(), self.fdb.tend(), self.neighbours.tend()];
         small || fdb || neighbours
+    }
+
+    /// Waits until every reader has entered since the call or is away, and so holds nothing of
+    /// before: then a number of a network or VTEP that was published as free, and that no row
+    /// names any more, may be given to another. False when `within` was not enough, which for
+    /// workers is when one is stuck. Tends meanwhile.
+    pub fn settle(&mut self, within: Duration) -> bool {
+        let (begun, since) = (Instant::now(), self.epochs.now());
+        for turn in 0.. {
+            self.tend();
+            self.epochs.advance();
+            if self.epochs.passed() > since {
+                // Once more, so that what this has set free is freed.
+                self.tend();
+                return true;
+            }
+            if begun.elapsed() >= within {
+                return false;
+            }
+            match turn {
+                ..SETTLE_YIELDS => thread::yield_now(),
+                _ => thread::sleep(SETTLE_STEP),
+            }
+        }
+        false
     }
 }
 
@@ -222,10 +259,10 @@ impl<'r> View<'r> {
         self.small.vtep_of(address.into())
     }
 
-    /// A network's inside.
+    /// A network's inside; `None` for a free number.
     #[inline]
     pub fn bridge(&self, bridge: BridgeIx) -> Option<&'r Bridge> {
-        self.small.bridges.get(usize::from(bridge.0))
+        self.small.bridges.get(usize::from(bridge.0))?.as_ref()
     }
 
     /// What a network's frames are held against on their way in.
@@ -234,7 +271,7 @@ impl<'r> View<'r> {
         self.small.doors.get(usize::from(bridge.0)).copied().unwrap_or(Door::NONE)
     }
 
-    /// A VTEP's record.
+    /// A VTEP's record; a free number's is [`Vtep::FREE`].
     #[inline]
     pub fn vtep(&self, vtep: VtepIx) -> Option<&'r Vtep> {
         self.small.vteps.get(usize::from(vtep.0))

@@ -16,6 +16,7 @@ use std::{
 
 use super::{
     BridgeIx, OneThread,
+    changes::{Log, NeighbourChange},
     raw::{self, Word64},
 };
 use crate::wire::Mac;
@@ -136,6 +137,7 @@ pub struct NeighbourWriter {
     ipv6: raw::Writer<Word64, SLOTS>,
     fingerprint: Fingerprint,
     addresses: BTreeMap<(BridgeIx, Ipv6Addr), Neighbour>,
+    log: Log<NeighbourChange>,
     _one_thread: OneThread,
 }
 
@@ -146,6 +148,7 @@ impl NeighbourWriter {
             ipv6: raw::Writer::new(epochs),
             fingerprint: Fingerprint::default(),
             addresses: BTreeMap::new(),
+            log: Log::default(),
             _one_thread: PhantomData,
         }
     }
@@ -167,7 +170,8 @@ impl NeighbourWriter {
         address: impl Into<IpAddr>,
         neighbour: Neighbour,
     ) -> Option<Neighbour> {
-        match address.into() {
+        let address = address.into();
+        let before = match address {
             IpAddr::V4(address) => {
                 self.ipv4.insert(key(bridge, address), encode(neighbour)).and_then(decode)
             }
@@ -176,19 +180,35 @@ impl NeighbourWriter {
                 self.ipv6.insert(key, check | encode(neighbour));
                 self.addresses.insert((bridge, address), neighbour)
             }
-        }
+        };
+        self.log.note((bridge, address), before, Some(neighbour));
+        before
     }
 
     /// Removes an address: who had it.
     pub fn remove(&mut self, bridge: BridgeIx, address: impl Into<IpAddr>) -> Option<Neighbour> {
-        match address.into() {
+        let address = address.into();
+        let before = match address {
             IpAddr::V4(address) => self.ipv4.remove(key(bridge, address)).and_then(decode),
             IpAddr::V6(address) => {
                 let had = self.addresses.remove(&(bridge, address))?;
                 self.ipv6.remove(self.fingerprint.of(bridge, address).0);
                 Some(had)
             }
-        }
+        };
+        self.log.note((bridge, address), before, None);
+        before
+    }
+
+    /// Switches the log of changes on, or off, which forgets it; it is off at first. Who
+    /// switches it on takes the changes now and then, since it only grows.
+    pub fn log_changes(&mut self, on: bool) {
+        self.log.switch(on);
+    }
+
+    /// The changes since the log was switched on, or since they were taken last, in order.
+    pub fn take_changes(&mut self) -> Vec<NeighbourChange> {
+        self.log.take()
     }
 
     /// Who has an address.

@@ -1,12 +1,14 @@
 //! What every command prints, to the letter.
 
-use overlane::control::protocol::Command;
+use overlane::control::protocol::{
+    BatchDone, Command, Differing, Done, Flushed, News, Refused, Reloaded, Verified,
+};
 use serde_json::{Value, json};
 
 use crate::{Served, run, walkthrough};
 
 /// Shows what the command prints, which must also be what the manual says that it prints.
-fn documented(served: &Served, arguments: &[&str]) -> String {
+pub fn documented(served: &Served, arguments: &[&str]) -> String {
     let text = served.show(arguments);
     let example = format!("```text\n$ overlane {}\n{text}```\n", arguments.join(" "));
     let manual = include_str!("../../docs/cli.md");
@@ -19,15 +21,19 @@ fn fdb_and_neigh_read_as_iproute2_does() {
     let served = Served::walkthrough();
     assert_eq!(
         documented(&served, &["fdb", "show"]),
-        "02:42:0a:00:01:05 dev vxlan0 dst 172.19.188.123 vni 4097 self permanent\n\
+        "02:42:0a:00:01:03 dev app.1 master mynet permanent\n\
          02:42:0a:00:01:04 dev vxlan0 dst 172.19.188.123 vni 4097 self permanent\n\
-         02:42:0a:00:01:03 dev app.1 master mynet permanent\n\
+         02:42:0a:00:01:05 dev vxlan0 dst 172.19.188.123 vni 4097 self permanent\n\
          0a:00:00:00:00:01 dev vxlan0 dst 172.19.188.123 vni 4097 self\n\
          0a:00:00:00:00:02 dev tap7 master mynet\n"
     );
     assert_eq!(
         documented(&served, &["fdb", "show", "dev", "app.1", "network", "mynet"]),
         "02:42:0a:00:01:03 dev app.1 master mynet permanent\n"
+    );
+    assert_eq!(
+        documented(&served, &["fdb", "show", "dst", "172.19.188.123", "state", "dynamic"]),
+        "0a:00:00:00:00:01 dev vxlan0 dst 172.19.188.123 vni 4097 self\n"
     );
     assert_eq!(served.show(&["fdb", "show", "network", "other"]), "");
     assert_eq!(served.json(&["fdb", "show", "network", "other"]), json!([]));
@@ -70,9 +76,9 @@ node3   172.19.190.7     unresolved   -              -                   no rout
     assert_eq!(
         documented(&served, &["port", "list"]),
         "\
-NAME    DEVICE         ROLE       NETWORK   MODE   QUEUES    MTU   STATE
-eth0    eth0           underlay   -         copy        2   1500   up
-app.1   ol0123456789   access     mynet     copy        1   1450   up
+NAME    DEVICE          ROLE       NETWORK   MODE   QUEUES    MTU   STATE
+eth0    eth0            underlay   -         copy        2   1500   up
+app.1   ovle7c4ae537a   access     mynet     copy        1   1450   up
 "
     );
 }
@@ -225,6 +231,40 @@ fn the_protocol_page_names_every_command_and_key() {
         for key in keys(&rows) {
             let introduced = ["ports", "workers", "networks", "pid"].contains(&key.as_str());
             assert!(named(&key) || introduced, "{request}: `{key}` is missing");
+        }
+    }
+}
+
+#[test]
+fn the_protocol_page_names_every_change_and_event() {
+    let page = include_str!("../../docs/control-protocol.md");
+    // Serde's own list of what there is.
+    let names = |error: serde_json::Error| -> Vec<String> {
+        let text = error.to_string();
+        let names: Vec<_> = text.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect();
+        assert!(names.len() > 20, "{text}");
+        names
+    };
+    let commands = serde_json::from_str::<Command>("{\"command\":\"?\"}").unwrap_err();
+    for name in names(commands) {
+        let named = [format!("`{name}`"), format!("\"command\":\"{name}\"")];
+        assert!(named.iter().any(|named| page.contains(named)), "no command {name}");
+    }
+    let events = serde_json::from_str::<News>("{\"event\":\"?\"}").unwrap_err();
+    for name in names(events) {
+        assert!(page.contains(&format!("`{name}`")), "no event {name}");
+    }
+    let differing = Differing { repaired: Some(true), ..Differing::default() };
+    for value in [
+        json!(Reloaded::default()),
+        json!(Verified { differences: vec![differing], ..Verified::default() }),
+        json!(BatchDone { done: 0, refused: vec![Refused::default()] }),
+        json!(Flushed::default()),
+        json!(Done::default()),
+    ] {
+        for key in keys(&value) {
+            let named = [format!("`{key}`"), format!("\"{key}\":")];
+            assert!(named.iter().any(|named| page.contains(named)), "no key {key}");
         }
     }
 }

@@ -52,6 +52,7 @@ pub fn answer(command: Command) -> Result<Value, String> {
         Command::PortList => json!(ports()),
         Command::Stats => json!(stats()),
         Command::Runtime => json!(runtime()),
+        other => panic!("{other:?}: the walk-through has no such command"),
     };
     Ok(rows)
 }
@@ -84,9 +85,9 @@ fn local(mac: &str, port: &str, state: &str) -> FdbRow {
 
 fn fdb() -> Vec<FdbRow> {
     vec![
-        remote("02:42:0a:00:01:05", "permanent"),
-        remote("02:42:0a:00:01:04", "permanent"),
         local("02:42:0a:00:01:03", "app.1", "permanent"),
+        remote("02:42:0a:00:01:04", "permanent"),
+        remote("02:42:0a:00:01:05", "permanent"),
         remote("0a:00:00:00:00:01", ""),
         local("0a:00:00:00:00:02", "tap7", ""),
     ]
@@ -177,7 +178,7 @@ fn ports() -> Vec<PortRow> {
         },
         PortRow {
             name: "app.1".into(),
-            device: "ol0123456789".into(),
+            device: "ovle7c4ae537a".into(),
             role: "access".into(),
             network: Some("mynet".into()),
             vni: Some(4097),

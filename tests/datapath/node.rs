@@ -156,7 +156,7 @@ fn tables(networks: Networks) -> Writer {
 /// The standard networks and VTEPs.
 pub fn publish(tables: &mut Writer, networks: Networks) {
     let vteps = vec![vtep(NODE_2, true), vtep(NODE_3, true), vtep(NODE_4, false)];
-    tables.publish(bridges(networks), vteps);
+    tables.publish(bridges(networks).into_iter().map(Some).collect(), vteps);
 }
 
 pub fn bridges(networks: Networks) -> Vec<Bridge> {
@@ -229,7 +229,7 @@ impl Node {
     /// Changes both networks' rules.
     pub fn set_rules(&mut self, change: impl Fn(&mut Bridge)) {
         let (mut bridges, vteps) = (self.tables.bridges().to_vec(), self.tables.vteps().to_vec());
-        bridges.iter_mut().for_each(change);
+        bridges.iter_mut().flatten().for_each(change);
         self.tables.publish(bridges, vteps);
     }
 

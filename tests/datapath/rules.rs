@@ -263,7 +263,7 @@ fn a_flood_to_many_vteps_loses_nothing() {
     let mut bridges = bridges(HEAD_END);
     bridges[0].flood_from_local = (0..VTEPS).map(|ix| Endpoint::Remote(VtepIx(ix))).collect();
     let records = (0..VTEPS).map(|ix| vtep([10, 1, (ix >> 8) as u8, ix as u8].into(), true));
-    node.tables.publish(bridges, records.collect());
+    node.tables.publish(bridges.into_iter().map(Some).collect(), records.collect());
     let to_all = arp_request(BROADCAST, APP_1, STRANGER.ip);
     (0..64).for_each(|_| node.put(PORT_1, &to_all));
     (0..64).for_each(|_| node.put(PORT_2, &udp(LOCAL_2, APP_1, b"")));

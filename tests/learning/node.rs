@@ -64,7 +64,7 @@ impl Node {
         let settings = Settings { burst: 64, idle: Idle::Adaptive, transmit_ring: 256 };
         let mut tables = Writer::new(Underlay { address: NODE_1.into(), port: 4789 });
         let mut learning = Learning::new([Rules { learning: true, age_s, learn_limit }]);
-        tables.publish(vec![bridge()], PEERS.map(vtep).into());
+        tables.publish(vec![Some(bridge())], PEERS.map(vtep).into());
         let gateway = FdbKey::new(NET, Mac(GATEWAY.mac));
         learning.insert_permanent(&mut tables.fdb, gateway, Endpoint::Switch);
 

@@ -101,7 +101,7 @@ fn underlay(version: u32) -> Underlay {
 }
 
 fn publish(tables: &mut Writer, generation: u32, versions: &[u32]) {
-    let bridges = (0..MEMBERS).map(|ix| bridge(generation, ix)).collect();
+    let bridges = (0..MEMBERS).map(|ix| Some(bridge(generation, ix))).collect();
     let vteps = (0..MEMBERS).map(|ix| vtep(ix, versions[usize::from(ix)])).collect();
     tables.publish(bridges, vteps);
 }

@@ -249,7 +249,7 @@ impl Node {
     pub fn publish_anew(&mut self) {
         for floods_to in [0, 50, 5] {
             let vteps = self.tables.vteps().to_vec();
-            self.tables.publish(vec![bridge(floods_to)], vteps);
+            self.tables.publish(vec![Some(bridge(floods_to))], vteps);
             self.tables.tend();
         }
     }
@@ -311,7 +311,7 @@ fn turn(mut worker: Worker<ReplayPort>, stop: &AtomicBool) -> Counts {
 
 fn tables() -> Writer {
     let mut tables = Writer::new(Underlay { address: US.into(), port: vxlan::PORT });
-    tables.publish(vec![bridge(5)], (0..4).map(|n| record(address(n), 0)).collect());
+    tables.publish(vec![Some(bridge(5))], (0..4).map(|n| record(address(n), 0)).collect());
     let homes = [
         (0, Endpoint::Remote(VTEPS[0])),
         (1, Endpoint::Remote(VTEPS[1])),

@@ -65,11 +65,13 @@ impl AccessProgram {
     /// refuses, or there are more than 65536 queues or 4096 ports.
     pub fn attach(&self, interface_index: u32, queues: u32, mode: Mode) -> Result<Attached> {
         let mut loaded = self.loaded();
-        let (link, hook) = link_to(program_of(&mut loaded.ebpf)?, interface_index, mode)?;
+        let program = program_of(&mut loaded.ebpf)?;
+        let (link, hook) = link_to(program, interface_index, mode)?;
+        let id = program.info().context("cannot ask for the program's id")?.id();
         let first = loaded.take_entries(interface_index, queues)?;
         drop(loaded);
         let place = Place { program: self.clone(), interface_index, first, queues };
-        Ok(Attached { hook, _link: link, sockets: Sockets::Shared(place) })
+        Ok(Attached { hook, program: id, _link: link, sockets: Sockets::Shared(place) })
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {

@@ -125,7 +125,7 @@ impl Table {
     }
 
     /// Every row, as the change that makes it.
-    fn rows(&self) -> impl Iterator<Item = Change> {
+    pub fn rows(&self) -> impl Iterator<Item = Change> {
         let fdb = self.fdb.iter().map(|(&mac, &now)| Change::Fdb { mac, now: Some(now) });
         let flood = self.flood.iter().map(|&dst| Change::Flood { dst, present: true });
         let neighbours = self

@@ -5,7 +5,7 @@
 //! age) and one sweep later. Stamps count modulo 4096; the sweep comes around long before one
 //! could be taken for another.
 
-use super::{Learning, Network, TICKS_PER_S};
+use super::{Learning, Network, Rules, TICKS_PER_S};
 use crate::tables::{BridgeIx, Endpoint, FdbWriter, Row, Stamp, State};
 
 /// Rows that never age get a new stamp when theirs is this many units old, and are then half
@@ -70,12 +70,50 @@ impl Learning {
         let whole = fdb.buckets();
         let part = whole.saturating_mul(ticks as usize).div_ceil(around.max(1) as usize);
         let networks = &mut self.networks;
-        fdb.retain_some(&mut self.sweep.cursor, part.min(whole), |key, row| {
+        fdb.age_some(&mut self.sweep.cursor, part.min(whole), |key, row| {
             match networks.get_mut(usize::from(key.bridge().0)) {
                 Some(network) => network.keeps(row, now),
                 None => true,
             }
         });
+    }
+
+    /// A network is new, has other rules, or (`None`) is gone, and its learned rows with it. Rows
+    /// whose network ages otherwise than before count as seen at `now`.
+    pub fn set_rules(
+        &mut self,
+        fdb: &mut FdbWriter,
+        bridge: BridgeIx,
+        rules: Option<Rules>,
+        now: u32,
+    ) {
+        let at = usize::from(bridge.0);
+        let none = Rules { learning: false, age_s: 0, learn_limit: 0 };
+        if self.networks.len() <= at {
+            self.networks.resize_with(at + 1, || Network::new(none));
+        }
+        let network = &mut self.networks[at];
+        let Some(rules) = rules else {
+            *network = Network::new(none);
+            return;
+        };
+        if !rules.learning {
+            // Nothing would refresh them, nor move them.
+            self.forget(fdb, |at, _| at == bridge);
+        }
+        let network = &mut self.networks[at];
+        let ages_alike = network.rules.age_s == rules.age_s;
+        network.unit_ticks = Network::new(rules).unit_ticks;
+        network.rules = rules;
+        if !ages_alike && network.shares.total() > 0 {
+            let seen = network.stamp(now);
+            fdb.retain(|key, row| {
+                if key.bridge() == bridge && row.state != State::Permanent {
+                    row.state = State::Learned { seen };
+                }
+                true
+            });
+        }
     }
 
     /// Removes what was learned at an endpoint (or in a network) that is gone: how many rows.

@@ -6,6 +6,7 @@
 //! reason (a [`Refusal`] with its error number), and what to do.
 
 mod address;
+mod container_end;
 mod events;
 mod link;
 pub mod namespace;
@@ -21,6 +22,7 @@ mod veth;
 mod vxlan;
 
 pub use address::{InterfaceAddress, Unfit};
+pub use container_end::{EndFault, faults_in, mend_in};
 pub use events::{Change, Events, watch};
 pub use link::Link;
 pub use neighbour::Neighbour;

@@ -50,6 +50,23 @@ impl Netlink {
         read_route(answer.context("the kernel named no route")?)
     }
 
+    /// The gateways of the default routes by an interface, in the main table.
+    pub(super) fn default_gateways(&mut self, index: u32) -> Result<Vec<IpAddr>> {
+        let rows = self
+            .dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()))
+            .context("listing the routes")?;
+        let by_default = rows.iter().filter_map(|row| match row {
+            RouteNetlinkMessage::NewRoute(row) => {
+                let header = &row.header;
+                let is_meant = header.destination_prefix_length == 0
+                    && header.table == RouteHeader::RT_TABLE_MAIN;
+                read_route(row).ok().filter(|route| is_meant && route.oif == index)?.gateway
+            }
+            _ => None,
+        });
+        Ok(by_default.collect())
+    }
+
     /// `ip route add default via GATEWAY dev INDEX`.
     pub(super) fn add_default_route(&mut self, index: u32, gateway: IpAddr) -> Result<()> {
         let mut row = RouteMessage::default();

@@ -39,7 +39,9 @@ pub struct EndpointVeth {
     pub container_name: String,
     /// Receive queues and transmit queues, each, of both ends.
     pub queues: u32,
-    /// The MAC of the container's end; the kernel draws one for the end here.
+    /// The MAC of the end here.
+    pub host_mac: Mac,
+    /// The MAC of the container's end.
     pub mac: Mac,
     /// The container's address.
     pub address: Ipv4Addr,
@@ -91,6 +93,7 @@ impl Netlink {
         inner.attributes.push(LinkAttribute::Address(spec.mac.0.to_vec()));
         inner.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
         let mut outer = end(&spec.host_name, spec);
+        outer.attributes.push(LinkAttribute::Address(spec.host_mac.0.to_vec()));
         outer.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(inner))),
@@ -248,6 +251,7 @@ mod tests {
             netns: PathBuf::from("/run/netns/ovl-no-such"),
             container_name: "eth0".to_owned(),
             queues: 2,
+            host_mac: Mac([2, 0, 0, 0, 0, 1]),
             mac: Mac::from_ipv4(address),
             address,
             prefix: 24,

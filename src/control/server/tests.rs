@@ -1,10 +1,22 @@
 //! The control socket over real Unix sockets in temporary directories.
 
-use std::{os::unix::fs::PermissionsExt, time::Instant};
+mod monitor;
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use crossbeam::channel::{self, Receiver};
 use serde_json::json;
 
-use super::*;
+use super::{socket::PATH_BYTES_MAX, *};
+use crate::{
+    control::protocol::{FdbRequest, MacText, Request, VERSION},
+    wire::Mac,
+};
 
 fn socket_in(directory: &tempfile::TempDir) -> PathBuf {
     directory.path().join("overlane.sock")
@@ -23,12 +35,20 @@ fn serving(listener: Listener) -> Serving {
         .unwrap()
 }
 
+/// A server whose requests come out here, to be answered from this thread.
+fn asked(listener: Listener) -> (Serving, Receiver<Asked>) {
+    let (send, asked) = channel::unbounded();
+    (listener.serve(move |asked| drop(send.send(asked))).unwrap(), asked)
+}
+
+const SOON: Duration = Duration::from_secs(20);
+
 struct Client(BufReader<UnixStream>);
 
 impl Client {
     fn connect(path: &Path) -> Client {
         let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
         Client(BufReader::new(stream))
     }
 
@@ -52,7 +72,7 @@ const STATS_ANSWER: &str = r#"{"version":1,"result":42}"#;
 fn a_connection_asks_several_times_and_errors_leave_it_open() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let _serving = serving(bind(&path).unwrap());
+    let _serving = serving(bind(&path, None).unwrap());
     let mut client = Client::connect(&path);
     assert_eq!(client.ask(STATS), STATS_ANSWER);
     assert_eq!(client.ask(r#"{"version":1,"command":"runtime"}"#), r#"{"version":1,"error":"no"}"#);
@@ -78,7 +98,7 @@ fn a_connection_asks_several_times_and_errors_leave_it_open() {
 fn a_last_line_without_newline_is_answered() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let _serving = serving(bind(&path).unwrap());
+    let _serving = serving(bind(&path, None).unwrap());
     let mut client = Client::connect(&path);
     client.0.get_mut().write_all(STATS.as_bytes()).unwrap();
     client.0.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
@@ -90,7 +110,7 @@ fn a_last_line_without_newline_is_answered() {
 fn the_name_of_a_network_reaches_the_control_thread() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let _serving = bind(&path)
+    let _serving = bind(&path, None)
         .unwrap()
         .serve(|asked| {
             let name = match &asked.command {
@@ -110,9 +130,9 @@ fn the_name_of_a_network_reaches_the_control_thread() {
 fn a_request_that_is_too_long_is_refused_and_the_server_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let _serving = serving(bind(&path).unwrap());
+    let _serving = serving(bind(&path, None).unwrap());
     let mut client = Client::connect(&path);
-    assert!(client.ask(&"x".repeat(REQUEST_BYTES_MAX)).contains("longer than 65536 bytes"));
+    assert!(client.ask(&"x".repeat(REQUEST_BYTES_MAX)).contains("longer than 4194304 bytes"));
     assert_eq!(client.ask(STATS), "", "the connection is closed");
     let padded = format!("{STATS}{}", " ".repeat(REQUEST_BYTES_MAX - STATS.len() - 1));
     assert_eq!(Client::connect(&path).ask(&padded), STATS_ANSWER, "the longest line that fits");
@@ -122,9 +142,11 @@ fn a_request_that_is_too_long_is_refused_and_the_server_goes_on() {
 fn a_control_thread_that_is_silent_and_a_client_that_idles() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let mut listener = bind(&path).unwrap();
-    assert_eq!((listener.answer_within, listener.idle), (ANSWER_WITHIN, IDLE));
-    listener.answer_within = Duration::from_millis(30);
+    let mut listener = bind(&path, None).unwrap();
+    assert_eq!(listener.idle, IDLE);
+    assert_eq!((listener.answer_within)(&Command::PortList), ANSWER_WITHIN);
+    assert_eq!((listener.answer_within)(&Command::Reload), CHANGE_WITHIN);
+    listener.answer_within = |_| Duration::from_millis(30);
     listener.idle = Duration::from_millis(200);
     let _serving = serving(listener);
     let mut client = Client::connect(&path);
@@ -139,7 +161,7 @@ fn a_control_thread_that_is_silent_and_a_client_that_idles() {
 fn one_connection_too_many_is_told_so_and_a_closed_one_makes_room() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let _serving = serving(bind(&path).unwrap());
+    let _serving = serving(bind(&path, None).unwrap());
     let mut clients: Vec<_> = (0..CONNECTIONS_MAX).map(|_| Client::connect(&path)).collect();
     for client in &mut clients {
         assert_eq!(client.ask(STATS), STATS_ANSWER);
@@ -158,8 +180,8 @@ fn one_connection_too_many_is_told_so_and_a_closed_one_makes_room() {
 fn a_live_instance_is_named_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let _serving = serving(bind(&path).unwrap());
-    let refusal = format!("{:#}", bind(&path).unwrap_err());
+    let _serving = serving(bind(&path, None).unwrap());
+    let refusal = format!("{:#}", bind(&path, None).unwrap_err());
     let expected = format!(
         "control socket {} is in use by a running overlane (pid {})",
         path.display(),
@@ -176,9 +198,9 @@ fn a_stale_socket_is_replaced_but_no_other_file() {
     // Dropping std's listener leaves its file behind, as a killed process does.
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    drop(serving(bind(&path).unwrap()));
+    drop(serving(bind(&path, None).unwrap()));
     std::fs::write(&path, "precious").unwrap();
-    let refusal = format!("{:#}", bind(&path).unwrap_err());
+    let refusal = format!("{:#}", bind(&path, None).unwrap_err());
     assert!(refusal.contains("not a socket"), "{refusal}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
@@ -187,12 +209,12 @@ fn a_stale_socket_is_replaced_but_no_other_file() {
 fn the_file_is_private_its_directory_is_made_and_both_kinds_of_drop_remove_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run/overlane/overlane.sock");
-    let listener = bind(&path).unwrap();
+    let listener = bind(&path, None).unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     drop(listener);
     assert!(!path.exists(), "dropping the listener removes the file");
-    let serving = serving(bind(&path).unwrap());
+    let serving = serving(bind(&path, None).unwrap());
     let mut client = Client::connect(&path);
     assert_eq!(client.ask(STATS), STATS_ANSWER);
     drop(serving);
@@ -205,10 +227,10 @@ fn the_file_is_private_its_directory_is_made_and_both_kinds_of_drop_remove_it() 
 fn a_successor_keeps_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_in(&directory);
-    let first = bind(&path).unwrap();
+    let first = bind(&path, None).unwrap();
     // Kept under another name: the file system must not give its inode to the second.
     std::fs::rename(&path, directory.path().join("moved")).unwrap();
-    let _second = serving(bind(&path).unwrap());
+    let _second = serving(bind(&path, None).unwrap());
     drop(first);
     assert_eq!(Client::connect(&path).ask(STATS), STATS_ANSWER);
 }
@@ -218,12 +240,128 @@ fn a_path_that_is_too_long_and_a_directory_that_cannot_be_made() {
     let directory = tempfile::tempdir().unwrap();
     let base = directory.path().as_os_str().len() + 1;
     let longest = directory.path().join("s".repeat(PATH_BYTES_MAX - base));
-    drop(bind(&longest).unwrap());
-    let refusal = bind(&directory.path().join("s".repeat(PATH_BYTES_MAX - base + 1))).unwrap_err();
+    drop(bind(&longest, None).unwrap());
+    let refusal =
+        bind(&directory.path().join("s".repeat(PATH_BYTES_MAX - base + 1)), None).unwrap_err();
     let refusal = format!("{refusal:#}");
     assert!(refusal.contains("has 108 bytes, a Unix socket's has 107 at most"), "{refusal}");
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let refusal = format!("{:#}", bind(&file.join("overlane.sock")).unwrap_err());
+    let refusal = format!("{:#}", bind(&file.join("overlane.sock"), None).unwrap_err());
     assert!(refusal.contains("cannot make directory"), "{refusal}");
+}
+
+fn inspect(name: usize) -> String {
+    format!(r#"{{"version":1,"command":"network-inspect","name":"{name}"}}"#)
+}
+
+/// All are written before the first is answered, and each round is answered from its end.
+#[test]
+fn requests_sent_ahead_are_handed_on_and_answered_in_order() {
+    const ROUNDS: usize = 5;
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let (_serving, asked) = asked(bind(&path, None).unwrap());
+    let mut client = Client::connect(&path);
+    let all = ROUNDS * OUTSTANDING_MAX;
+    let mut lines: Vec<_> = (0..all).map(inspect).collect();
+    lines[3] = "nonsense".into();
+    client.0.get_mut().write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    for number in 0..all {
+        if number.is_multiple_of(OUTSTANDING_MAX) {
+            // The refusal has no turn at the control thread.
+            let many = OUTSTANDING_MAX - usize::from(number == 0);
+            let round: Vec<_> = (0..many).map(|_| asked.recv_timeout(SOON).unwrap()).collect();
+            let more = asked.recv_timeout(Duration::from_millis(50));
+            assert!(more.is_err(), "more than {OUTSTANDING_MAX} are outstanding");
+            for Asked { command, reply, subscriber } in round.into_iter().rev() {
+                let Command::NetworkInspect { name } = command else { panic!("{command:?}") };
+                assert!(subscriber.is_none());
+                reply.send(Ok(json!(name)));
+            }
+        }
+        let answer: Value = serde_json::from_str(&client.read()).unwrap();
+        match number {
+            3 => assert!(answer["error"].as_str().unwrap().contains("not JSON"), "{answer}"),
+            _ => assert_eq!(answer["result"], number.to_string(), "{answer}"),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_a_late_answer_is_not_idle() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let mut listener = bind(&path, None).unwrap();
+    listener.idle = Duration::from_millis(40);
+    let (_serving, asked) = asked(listener);
+    let mut client = Client::connect(&path);
+    // Half of the next request comes with it.
+    let (line, next) = (inspect(1), inspect(2));
+    let (half, rest) = next.split_at(20);
+    client.0.get_mut().write_all(format!("{line}\n{half}").as_bytes()).unwrap();
+    let first = asked.recv_timeout(SOON).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    client.0.get_mut().write_all(format!("{rest}\n").as_bytes()).unwrap();
+    let second = asked.recv_timeout(SOON).unwrap();
+    // From a thread of its own, as answers that wait for the disk come.
+    let late = thread::spawn(move || first.reply.send(Ok(json!("late"))));
+    second.reply.send(Ok(json!("second")));
+    assert_eq!(client.read(), r#"{"version":1,"result":"late"}"#);
+    assert_eq!(client.read(), r#"{"version":1,"result":"second"}"#);
+    late.join().unwrap();
+    assert_eq!(client.read(), "", "now it is");
+}
+
+#[test]
+fn a_long_batch_arrives_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let (_serving, asked) = asked(bind(&path, None).unwrap());
+    let row = |number: u32| {
+        let [a, b, c, d] = number.to_be_bytes();
+        let mac = MacText(Mac([2, 0x42, a, b, c, d]));
+        let dst = Some([10, 0, c, d].into());
+        Command::FdbAdd(FdbRequest {
+            mac,
+            dst,
+            network: Some("mynet".into()),
+            ..Default::default()
+        })
+    };
+    let mut client = Client::connect(&path);
+    for rows in [30_000, 1] {
+        let commands: Vec<_> = (0..rows).map(row).collect();
+        let command = Command::Batch { commands: commands.clone(), force: true };
+        let line = serde_json::to_string(&Request { version: VERSION, command }).unwrap();
+        assert!(rows == 1 || (REQUEST_BYTES_MAX / 2..REQUEST_BYTES_MAX).contains(&line.len()));
+        writeln!(client.0.get_mut(), "{line}").unwrap();
+        let Asked { command, reply, .. } = asked.recv_timeout(SOON).unwrap();
+        assert!(command == Command::Batch { commands, force: true }, "another batch arrived");
+        reply.send(Ok(json!(rows)));
+        assert_eq!(client.read(), format!(r#"{{"version":1,"result":{rows}}}"#));
+    }
+}
+
+#[test]
+fn a_group_gets_the_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_in(&directory);
+    let own = nix::unistd::Gid::current();
+    let named = nix::unistd::Group::from_gid(own).unwrap().map(|group| (group.name, own.as_raw()));
+    // A number of a group that has no name; only root may give files to groups of others.
+    let number = if rustix::process::geteuid().is_root() { 54_321 } else { own.as_raw() };
+    for (group, gid) in [(number.to_string(), number)].into_iter().chain(named) {
+        let _serving = serving(bind(&path, Some(&group)).unwrap());
+        let found = std::fs::symlink_metadata(&path).unwrap();
+        assert_eq!((found.gid(), found.mode() & 0o7777), (gid, 0o660), "{group}");
+        assert_eq!(found.uid(), rustix::process::geteuid().as_raw());
+        assert_eq!(Client::connect(&path).ask(STATS), STATS_ANSWER);
+    }
+    for group in ["no such group", "", "-1", "4294967295"] {
+        let refusal = format!("{:#}", bind(&path, Some(group)).unwrap_err());
+        let expected = format!("`[control] group`: there is no group {group}: make it");
+        assert!(refusal.contains(&expected), "{refusal}");
+        assert!(!path.exists(), "nothing was made");
+    }
 }

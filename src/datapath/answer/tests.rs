@@ -61,7 +61,7 @@ impl Node {
         let underlay = Underlay { address: Ipv4Addr::LOCALHOST.into(), port: 4789 };
         let mut writer = Writer::new(underlay);
         let bridge = Bridge::new(Vni::new(4097).unwrap());
-        writer.publish(vec![bridge.clone()], Vec::new());
+        writer.publish(vec![Some(bridge.clone())], Vec::new());
         let neighbour = Neighbour { mac: GATEWAY.mac, owner };
         writer.neighbours.insert(BridgeIx(0), GATEWAY.ipv4, neighbour);
         writer.neighbours.insert(BridgeIx(0), GATEWAY.ipv6.unwrap(), neighbour);

@@ -167,15 +167,9 @@ where
         Some(value)
     }
 
-    /// Goes through all rows in the order of memory. `keep` may change the value; rows for
-    /// which it says no are removed: how many.
-    pub fn retain(&mut self, keep: impl FnMut(u64, &mut V::Plain) -> bool) -> usize {
-        let mut cursor = 0;
-        self.retain_some(&mut cursor, self.buckets(), keep)
-    }
-
-    /// [`Writer::retain`] for the next `buckets` buckets from `cursor` on, which moves on and
-    /// starts again at the end. After a growth a cursor points elsewhere; a whole round from
+    /// Goes through the rows of the next `buckets` buckets from `cursor` on, in the order of
+    /// memory; the cursor moves on and starts again at the end. `keep` may change the value;
+    /// rows for which it says no are removed: how many. After a growth a cursor points elsewhere; a whole round from
     /// then on sees every row.
     pub fn retain_some(
         &mut self,

@@ -1,6 +1,9 @@
 //! The node of one run: the standard one, with what the first bytes of the input choose.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use overlane::{
     profile::Flood,
@@ -91,8 +94,8 @@ impl Settings {
         let mut node = Node::sized(self.networks, self.size);
         node.tables.set_underlay(Underlay { address: self.vtep(0), port: 4789 });
         let bridges = vec![
-            self.bridge(MYNET, &[PORT_1, PORT_2]),
-            Bridge { isolated: Box::default(), ..self.bridge(OTHERNET, &[OTHER_PORT]) },
+            Some(self.bridge(MYNET, &[PORT_1, PORT_2])),
+            Some(Bridge { isolated: Arc::default(), ..self.bridge(OTHERNET, &[OTHER_PORT]) }),
         ];
         let vteps = (1..4).map(|number| self.vtep_record(number)).collect();
         node.tables.publish(bridges, vteps);
@@ -142,7 +145,7 @@ impl Settings {
             gateway: self.gateway,
             answers_unicast: self.networks.flood == Flood::None,
             learning: self.networks.learning,
-            isolated: if self.isolated { [PORT_1, PORT_2].into() } else { Box::default() },
+            isolated: if self.isolated { [PORT_1, PORT_2].into() } else { Arc::default() },
             outer: self.outer,
             strict: self.strict,
             accepts_unknown_vteps: self.accepts_unknown_vteps,

@@ -6,17 +6,27 @@ mod bad_packets;
 mod bad_packets_ipv6;
 mod checksums;
 mod cleanup;
+mod control_golden;
+mod control_objects;
+mod control_rows;
+mod control_traffic;
 mod decode;
 mod ecn;
 mod faults;
 mod flood;
+mod following;
+mod following_burst;
+mod following_evpn;
 mod forwarding;
 mod gateway;
 mod host;
 mod ipv6_underlay;
 mod isolation;
+mod kills;
+mod lasting;
 mod learn_limit;
 mod learning;
+mod monitor;
 mod mtu;
 mod neighbour_discovery;
 mod networks;
@@ -26,9 +36,12 @@ mod overload;
 mod pktgen;
 mod port_deletion;
 mod refusals;
+mod reload;
 mod source_ports;
+mod state_file;
 mod underlay_changes;
 mod unicast;
+mod verify;
 mod vlan;
 mod walkthrough;
 
@@ -51,9 +64,10 @@ impl Case {
 
 /// Every case, in the order in which a reader would debug them.
 pub fn all() -> Vec<Case> {
-    let topics: [&[Case]; 29] = [
+    let topics: &[&[Case]] = &[
         oracles::CASES,
         walkthrough::CASES,
+        control_golden::CASES,
         forwarding::CASES,
         outer_header::CASES,
         source_ports::CASES,
@@ -78,8 +92,20 @@ pub fn all() -> Vec<Case> {
         overload::CASES,
         cleanup::CASES,
         port_deletion::CASES,
+        lasting::CASES,
+        state_file::CASES,
+        kills::CASES,
+        following::CASES,
+        following_burst::CASES,
+        following_evpn::CASES,
         underlay_changes::CASES,
+        control_rows::CASES,
+        control_objects::CASES,
+        monitor::CASES,
+        reload::CASES,
+        control_traffic::CASES,
         refusals::CASES,
+        verify::CASES,
         pktgen::CASES,
     ];
     topics.concat()

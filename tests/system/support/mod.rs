@@ -5,13 +5,15 @@
 //! cannot be set up has failed. Everything that is made is removed on drop.
 
 pub mod capture;
+pub mod changes;
 pub mod command;
 pub mod containers;
 pub mod counters;
 pub mod craft;
 pub mod dual_stack;
+pub mod events;
 pub mod flows;
-#[allow(dead_code, reason = "used by tests/follow.rs so far")]
+pub mod followed_device;
 pub mod frr;
 pub mod ipv6;
 pub mod kernel_peer;
@@ -19,6 +21,7 @@ pub mod learning_scene;
 pub mod link;
 pub mod load;
 pub mod meter;
+pub mod monitor;
 pub mod namespace;
 pub mod outer;
 pub mod overlane;
@@ -28,6 +31,7 @@ pub mod ping;
 pub mod profile;
 pub mod raw_ip;
 pub mod requirements;
+pub mod restart;
 pub mod scenario;
 pub mod shout;
 pub mod stats;
@@ -36,4 +40,6 @@ pub mod transfer;
 pub mod tshark;
 pub mod tunnelled;
 pub mod underlay;
+pub mod untouched;
 pub mod vlan_link;
+pub mod write_load;

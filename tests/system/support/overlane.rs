@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Output,
     thread,
     time::{Duration, Instant},
@@ -27,7 +27,13 @@ impl Overlane {
     /// Starts it with `profile` (without `[control]`) and waits until it says `ready`.
     #[track_caller]
     pub fn start(namespace: &Namespace, profile: &str) -> Overlane {
-        let mut overlane = Overlane::launch(namespace, profile, &[]);
+        Overlane::start_behind(namespace, profile, &[])
+    }
+
+    /// The same behind `wrapper`, a program that execs.
+    #[track_caller]
+    pub fn start_behind(namespace: &Namespace, profile: &str, wrapper: &[&str]) -> Overlane {
+        let mut overlane = Overlane::launch(namespace, profile, wrapper);
         overlane.process.wait_for_line(Duration::from_secs(10), |line| line.trim() == "ready");
         overlane
     }
@@ -53,7 +59,23 @@ impl Overlane {
         profile: &str,
     ) -> (Option<i32>, String) {
         let folder = tempfile::tempdir().expect("a folder for the profile");
-        let profile = format!("{profile}\n[control]\nsocket = \"{}\"\n", other.socket().display());
+        let profile = with_control(profile, &other.socket(), &folder.path().join("state"));
+        let mut overlane = Overlane::launch_in(folder, namespace, &profile, &[]);
+        let code = overlane.process.wait(Duration::from_secs(10)).code();
+        (code, overlane.text())
+    }
+
+    /// The same, with a further line of `[control]`.
+    #[track_caller]
+    pub fn refusal_with_control(
+        namespace: &Namespace,
+        profile: &str,
+        line: &str,
+    ) -> (Option<i32>, String) {
+        // `[control]` is the last table of the file.
+        let folder = tempfile::tempdir().expect("a folder for the profile");
+        let (socket, state) = (folder.path().join("control.sock"), folder.path().join("state"));
+        let profile = with_control(profile, &socket, &state) + line;
         let mut overlane = Overlane::launch_in(folder, namespace, &profile, &[]);
         let code = overlane.process.wait(Duration::from_secs(10)).code();
         (code, overlane.text())
@@ -61,10 +83,8 @@ impl Overlane {
 
     fn launch(namespace: &Namespace, profile: &str, wrapper: &[&str]) -> Overlane {
         let folder = tempfile::tempdir().expect("a folder for the profile");
-        let profile = format!(
-            "{profile}\n[control]\nsocket = \"{}\"\n",
-            folder.path().join("control.sock").display()
-        );
+        let (socket, state) = (folder.path().join("control.sock"), folder.path().join("state"));
+        let profile = with_control(profile, &socket, &state);
         Overlane::launch_in(folder, namespace, &profile, wrapper)
     }
 
@@ -86,6 +106,23 @@ impl Overlane {
     /// Its control socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("control.sock")
+    }
+
+    /// Its folder: the profile, the socket, and what it keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Another profile in the file's place (without `[control]`), for a reload.
+    #[track_caller]
+    pub fn rewrite(&self, profile: &str) {
+        let profile = with_control(profile, &self.socket(), &self.folder().join("state"));
+        fs::write(self.folder().join("node.toml"), profile).expect("write the profile");
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
     }
 
     /// Its process id.
@@ -203,6 +240,12 @@ impl Overlane {
         let workers = stats::workers(&runtime);
         (stats::sum(workers, "frames"), stats::sum(workers, "frames_free"))
     }
+}
+
+/// What is a test's own: the socket, and where it keeps what came by command.
+fn with_control(profile: &str, socket: &Path, state: &Path) -> String {
+    let (socket, state) = (socket.display(), state.display());
+    format!("{profile}\n[control]\nsocket = \"{socket}\"\nstate = \"{state}\"\n")
 }
 
 impl Drop for Overlane {

@@ -1,70 +1,8 @@
-//! What client commands and the control thread say to each other: one JSON request and one
-//! JSON response, a line each, over a Unix stream socket.
-//!
-//! The rows are the `-j` output of the commands, so their keys are a contract.
+//! The rows that read commands answer with: the `-j` output of the commands, so their keys are
+//! a contract.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// The protocol's version, in every request and response.
-pub const VERSION: u32 = 1;
-
-/// What a client asks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Request {
-    /// [`VERSION`].
-    pub version: u32,
-    /// What is wanted.
-    #[serde(flatten)]
-    pub command: Command,
-}
-
-/// The commands, by the names they have in JSON (`{"version":1,"command":"fdb-show"}`).
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(tag = "command", rename_all = "kebab-case")]
-pub enum Command {
-    /// `overlane fdb show`: `[FdbRow]`.
-    FdbShow,
-    /// `overlane neigh show`: `[NeighRow]`.
-    NeighShow,
-    /// `overlane network list`: `[NetworkRow]`.
-    NetworkList,
-    /// `overlane network inspect NAME`: what `docker network inspect` prints.
-    NetworkInspect {
-        /// The network's name, or its id if no network has that name.
-        name: String,
-    },
-    /// `overlane endpoint list`: `[EndpointRow]`.
-    EndpointList,
-    /// `overlane peer list`: `[PeerRow]`.
-    PeerList,
-    /// `overlane port list`: `[PortRow]`.
-    PortList,
-    /// `overlane stats`: `Stats`.
-    Stats,
-    /// `overlane runtime`: `Runtime`.
-    Runtime,
-}
-
-/// What the control thread answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Response {
-    /// [`VERSION`].
-    pub version: u32,
-    /// Ok or a refusal.
-    #[serde(flatten)]
-    pub outcome: Outcome,
-}
-
-/// `{"result": ...}` or `{"error": "..."}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The command's rows or object.
-    Result(Value),
-    /// What, where, and what to do.
-    Error(String),
-}
 
 /// A forwarding row, with the keys of `bridge -j fdb` and `network`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -79,7 +17,8 @@ pub struct FdbRow {
     /// The VNI of its subnet.
     #[serde(default)]
     pub vni: u32,
-    /// `["self"]` for remote rows, `[]` for local ones; `"extern_learn"` never appears yet.
+    /// `["self"]` for remote rows, a followed one's `extern_learn` and `sticky` too; `[]` for local
+    /// ones.
     pub flags: Vec<String>,
     /// The network's name, as `master` for local rows.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,200 @@
+//! The half of a change that takes away: rows first, then what they name, then the devices.
+
+use std::time::{Duration, Instant};
+
+use super::{network_news, peer_news};
+use crate::{
+    control::{
+        Control,
+        claims::{Claimant, EndpointNumber},
+        fill,
+        ports::PortState,
+        protocol::News,
+        truth::{EndpointRecord, Origin, place_name},
+    },
+    profile::{self, Difference, EndpointName, NetworkName, Place},
+    tables::{BridgeIx, Endpoint, FdbKey, PortIx, VtepIx},
+};
+
+/// How long workers may take to let go of a port.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+/// Ports that are taken from the workers at a time: their answers fit the queues.
+const AT_A_TIME: usize = 64;
+
+impl Control {
+    /// Removes what a difference removes. Nothing in here can be refused. What would bring it
+    /// back goes to `undo`.
+    pub(super) fn remove(&mut self, wanted: &Difference, by: Origin, undo: &mut Difference) {
+        let mut ports = Vec::new();
+        for name in &wanted.endpoints_removed {
+            if let Some(record) = self.remove_endpoint(name) {
+                ports.extend(record.port);
+                undo.endpoints_added.push((name.network.clone(), record.plan));
+            }
+        }
+        let bridges: Vec<_> = wanted
+            .networks_removed
+            .iter()
+            .filter_map(|name| self.remove_network(name, undo))
+            .collect();
+        let vteps: Vec<_> = wanted
+            .peers_removed
+            .iter()
+            .filter_map(|name| self.remove_peer(name, by, undo))
+            .collect();
+        if ports.is_empty() && bridges.is_empty() && vteps.is_empty() {
+            return;
+        }
+        if !self.publish_and_settle() {
+            self.truth.burn(&bridges, &vteps);
+        }
+        // What workers have told of them until now is thrown away, while nothing has their numbers.
+        self.hear_sightings();
+        if let Err(error) = self.take_vnis() {
+            tracing::error!("the underlay's program: {error:#}");
+        }
+        for ports in ports.chunks(AT_A_TIME) {
+            self.retire_ports(ports);
+        }
+        fill::keep_least(self.standing_ports(), &self.workers);
+    }
+
+    fn remove_endpoint(&mut self, name: &EndpointName) -> Option<EndpointRecord> {
+        let bridge = self.truth.find(&name.network)?;
+        let (number, _) = self.truth.network(bridge)?.named(name)?;
+        let network = self.truth.network_mut(bridge)?;
+        let record = network.remove(number)?;
+        self.release_endpoint(bridge, number, &record);
+        if let Some(place) = place_name(&record.plan.place) {
+            self.truth.places.remove(&place);
+        }
+        if matches!(record.plan.place, Place::Netns { .. }) {
+            self.truth.places.remove(&profile::host_device(&record.plan.id));
+        }
+        if let Some(port) = record.port {
+            self.release_port(port);
+        }
+        if self.monitors.any() {
+            self.tell_row_changes();
+            if let Some(network) = self.truth.network(bridge) {
+                let news = self.endpoint_news(network, &record.plan);
+                self.monitors.tell(News::EndpointDel(news));
+            }
+        }
+        Some(record)
+    }
+
+    /// Withdraws what an endpoint says.
+    pub(super) fn release_endpoint(
+        &mut self,
+        bridge: BridgeIx,
+        number: EndpointNumber,
+        record: &EndpointRecord,
+    ) {
+        let by = Claimant::Endpoint(number);
+        self.release_mac(FdbKey::new(bridge, record.plan.mac), by);
+        for address in record.plan.addresses() {
+            self.release_address((bridge, address), by);
+        }
+    }
+
+    /// Rows by command that name a port go with it, and so does what was learned there.
+    fn release_port(&mut self, port: PortIx) {
+        let there = Endpoint::Local(port);
+        let named = self.truth.macs.iter().filter(|(_, by, to)| {
+            *to == there && matches!(by, Claimant::Command | Claimant::Followed)
+        });
+        let named: Vec<_> = named.map(|(key, by, _)| (key, by)).collect();
+        for (key, by) in named {
+            self.release_mac(key, by);
+        }
+        self.learning.forget(&mut self.tables.fdb, |_, endpoint| endpoint == there);
+    }
+
+    fn remove_network(&mut self, name: &NetworkName, undo: &mut Difference) -> Option<BridgeIx> {
+        let bridge = self.truth.find(name)?;
+        self.stop_following(bridge);
+        let macs = self.truth.macs.iter().filter(|(key, ..)| key.bridge() == bridge);
+        let macs: Vec<_> = macs.map(|(key, by, _)| (key, by)).collect();
+        for (key, by) in macs {
+            self.release_mac(key, by);
+        }
+        let owners = self.truth.owners.iter().filter(|((at, _), ..)| *at == bridge);
+        let owners: Vec<_> = owners.map(|(key, by, _)| (key, by)).collect();
+        for (key, by) in owners {
+            self.release_address(key, by);
+        }
+        self.learning.forget(&mut self.tables.fdb, |at, _| at == bridge);
+        self.learning.set_rules(&mut self.tables.fdb, bridge, None, self.tick.now());
+        self.tell_row_changes();
+        self.tell_floods_gone(bridge);
+        let network = self.truth.remove_network(bridge)?;
+        self.monitors.tell(News::NetworkDel(network_news(&network)));
+        undo.networks_added.push(network.plan);
+        Some(bridge)
+    }
+
+    fn remove_peer(&mut self, name: &str, by: Origin, undo: &mut Difference) -> Option<VtepIx> {
+        let vtep = self.truth.peer_named(name)?;
+        if by != Origin::Followed && self.is_followed(vtep) {
+            // It stays for the followed rows that name it, by its address.
+            let mut peer = self.truth.peer(vtep)?.clone();
+            undo.peers_added.push(peer.plan.clone());
+            self.monitors.tell(News::PeerDel(peer_news(&peer.plan)));
+            peer.plan.name = peer.plan.address.to_string();
+            peer.by = Origin::Followed;
+            self.hops.set_peer(vtep, &peer.plan);
+            self.truth.change_peer(vtep, peer);
+            self.hops_stale = true;
+            // It gets no floods as a peer any more.
+            self.small_tables_stale = true;
+            return None;
+        }
+        let there = Endpoint::Remote(vtep);
+        self.learning.forget(&mut self.tables.fdb, |_, endpoint| endpoint == there);
+        self.tell_row_changes();
+        let peer = self.truth.remove_peer(vtep)?;
+        self.hops.remove_peer(vtep);
+        self.monitors.tell(News::PeerDel(peer_news(&peer.plan)));
+        undo.peers_added.push(peer.plan);
+        Some(vtep)
+    }
+
+    /// Waits until the workers have let go of ports that were detached.
+    pub(in crate::control) fn let_go_of(&mut self, ports: &[PortIx]) {
+        let start = Instant::now();
+        let is_held = |control: &Control| {
+            ports.iter().any(|port| control.ports[usize::from(port.0)].is_held())
+        };
+        while is_held(self) && start.elapsed() < LET_GO_WITHIN {
+            self.hear_workers();
+            std::thread::yield_now();
+        }
+    }
+
+    /// Takes ports from the workers, closes their sockets, and removes the devices made here.
+    fn retire_ports(&mut self, ports: &[PortIx]) {
+        for port in ports {
+            self.ports[usize::from(port.0)].detach(&self.workers);
+        }
+        self.let_go_of(ports);
+        // What was seen there before is thrown away now, while the port still counts as gone.
+        self.hear_sightings();
+        for port in ports {
+            let record = &mut self.ports[usize::from(port.0)];
+            if record.is_held() {
+                tracing::error!("port {}: a worker does not let go of it", record.name);
+            } else {
+                record.state = PortState::Removed;
+                self.keep_counters_of(*port);
+            }
+            let record = &self.ports[usize::from(port.0)];
+            let device = record.device.clone();
+            if self.made.remove(&device)
+                && let Err(error) = self.netlink.delete_link_by_name(&device)
+            {
+                tracing::warn!("{error:#}");
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What came by command before a restart comes back, in the order in which it came.
+//!
+//! Called once at start, after the file is in effect. What cannot come back (its network is gone,
+//! the file has its name now) is told in the log, stays in the state file, and is shown by
+//! `overlane verify`: it is the operator's to settle, not ours to lose.
+
+use serde_json::Value;
+
+use crate::control::{Control, apply::Care, protocol::Command, state::Change};
+
+/// Something kept that is not in effect.
+#[derive(Clone, Debug)]
+pub struct Unrestored {
+    /// Its name in the state file.
+    pub name: String,
+    /// Why.
+    pub why: String,
+    /// The network that its command names, if it names one.
+    network: Option<String>,
+}
+
+impl Control {
+    pub(super) fn restore(&mut self, saved: Vec<(String, Value)>) {
+        let count = saved.len();
+        self.care = Care::Patient;
+        for (name, value) in saved {
+            let network = value.get("network").and_then(Value::as_str).map(str::to_owned);
+            let command = serde_json::from_value::<Command>(value);
+            let outcome =
+                command.map_err(anyhow::Error::from).and_then(|command| self.perform(&command));
+            if let Err(error) = outcome {
+                let why = format!("{error:#}");
+                tracing::warn!("{} keeps {name}, which cannot come back: {why}", self.kept_in());
+                self.unrestored.push(Unrestored { name, why, network });
+            }
+        }
+        self.care = Care::Whole;
+        // It is in the file already, as it was read.
+        self.unsaved.clear();
+        if count > 0 {
+            let back = count - self.unrestored.len();
+            tracing::info!("changes by command that are back: {back}, from {}", self.kept_in());
+        }
+    }
+
+    /// Gives up what is kept and could not come back, by the parts of its name in the state file:
+    /// whether there was such. `network` is the one that must be named by its command, if any.
+    pub(super) fn give_up(
+        &mut self,
+        network: Option<&str>,
+        is_meant: impl Fn(&[&str]) -> bool,
+    ) -> bool {
+        let unsaved = &mut self.unsaved;
+        let before = self.unrestored.len();
+        self.unrestored.retain(|kept| {
+            let goes = network.is_none_or(|network| kept.network.as_deref() == Some(network))
+                && is_meant(&kept.name.split('/').collect::<Vec<_>>());
+            if goes {
+                unsaved.push(Change::Remove(kept.name.clone()));
+            }
+            !goes
+        });
+        self.unrestored.len() < before
+    }
+
+    fn kept_in(&self) -> String {
+        self.state.path().display().to_string()
+    }
+}

@@ -101,6 +101,11 @@ impl Port for RingPort {
     }
 
     #[inline]
+    fn prefetch_arrivals(&self) {
+        overlane::cpu::prefetch(&raw const self.receive.shared.producer);
+    }
+
+    #[inline]
     fn receive(&mut self, pool: &mut Pool, burst: &mut Vec<Frame>, most: usize) {
         let waiting = self.receive.shared.producer.0.load(Ordering::Acquire);
         let waiting = waiting.wrapping_sub(self.receive.next);

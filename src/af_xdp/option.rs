@@ -5,8 +5,19 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
+use crate::profile::RingSizes;
+
 /// `XDP_MAX_TX_SKB_BUDGET` (include/uapi/linux/if_xdp.h, since 6.17).
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
+
+/// Settings that make a socket faster where the kernel has them; none is needed to work.
+pub(super) fn tune(socket: BorrowedFd<'_>, ring: &RingSizes, busy_poll: bool) {
+    let _ = raise_transmit_budget(socket, ring.tx);
+    let _ = raise_send_buffer(socket, ring.tx.saturating_mul(4096));
+    if busy_poll && prefer_busy_poll(socket, 64).is_err() {
+        tracing::warn!("this kernel has no SO_PREFER_BUSY_POLL; busy_poll = true has no effect");
+    }
+}
 
 fn set(
     socket: BorrowedFd<'_>,
@@ -31,7 +42,7 @@ fn set(
 ///
 /// # Errors
 /// ENOPROTOOPT before 6.17; EINVAL below 32 or above the transmit ring's size.
-pub(super) fn raise_transmit_budget(socket: BorrowedFd<'_>, frames: u32) -> io::Result<()> {
+fn raise_transmit_budget(socket: BorrowedFd<'_>, frames: u32) -> io::Result<()> {
     set(socket, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, frames as i32)
 }
 
@@ -39,7 +50,7 @@ pub(super) fn raise_transmit_budget(socket: BorrowedFd<'_>, frames: u32) -> io::
 ///
 /// # Errors
 /// EPERM without CAP_NET_ADMIN.
-pub(super) fn raise_send_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+fn raise_send_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes as i32)
 }
 
@@ -48,7 +59,7 @@ pub(super) fn raise_send_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Resul
 ///
 /// # Errors
 /// ENOPROTOOPT before 5.11.
-pub(super) fn prefer_busy_poll(socket: BorrowedFd<'_>, budget: u32) -> io::Result<()> {
+fn prefer_busy_poll(socket: BorrowedFd<'_>, budget: u32) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, 1)?;
     set(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, 20)?;
     set(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL_BUDGET, budget as i32)

@@ -15,6 +15,8 @@ use rustix::{
     net::xdp::{XdpRingFlags, XdpRingOffset},
 };
 
+use crate::cpu;
+
 /// A mapped ring of `size` descriptors of type `T`.
 struct Ring<T> {
     mapping: NonNull<u8>,
@@ -208,6 +210,12 @@ impl<T: Copy> Consumer<T> {
     pub(super) fn has_any(&self) -> bool {
         // Relaxed: `pop` looks again before it reads one.
         self.next != self.seen || self.next != self.ring.producer().load(Ordering::Relaxed)
+    }
+
+    /// Asks for the line that [`Consumer::has_any`] reads.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        cpu::prefetch(self.ring.producer.as_ptr());
     }
 
     /// Gives the read slots back to the kernel.

@@ -148,7 +148,7 @@ impl Socket {
         let fill = Producer::map(fd, XDP_UMEM_PGOFF_FILL_RING, ring.fill, &offsets.fr)?;
         let completion =
             Consumer::map(fd, XDP_UMEM_PGOFF_COMPLETION_RING, ring.completion, &offsets.cr)?;
-        tune(fd, plan);
+        option::tune(fd, &plan.ring, plan.busy_poll);
         bind(fd, &address(plan)).map_err(|error| step("cannot bind", error))?;
         let zero_copy = sockopt::xdp_options(fd)
             .is_ok_and(|options| options.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY));
@@ -195,6 +195,12 @@ impl Socket {
     #[inline]
     pub fn has_arrivals(&self) -> bool {
         self.receive.has_any()
+    }
+
+    /// Asks for the cache line that [`Socket::has_arrivals`] reads.
+    #[inline]
+    pub fn prefetch_arrivals(&self) {
+        self.receive.prefetch();
     }
 
     /// Appends up to `most` received frames to `burst`.
@@ -374,15 +380,6 @@ fn register(socket: BorrowedFd<'_>, area: &Area) -> io::Result<()> {
             error,
         )
     })
-}
-
-/// Settings that make a socket faster where the kernel has them; none is needed to work.
-fn tune(socket: BorrowedFd<'_>, plan: &SocketPlan) {
-    let _ = option::raise_transmit_budget(socket, plan.ring.tx);
-    let _ = option::raise_send_buffer(socket, plan.ring.tx.saturating_mul(4096));
-    if plan.busy_poll && option::prefer_busy_poll(socket, 64).is_err() {
-        tracing::warn!("this kernel has no SO_PREFER_BUSY_POLL; busy_poll = true has no effect");
-    }
 }
 
 fn address(plan: &SocketPlan) -> SocketAddrXdp {

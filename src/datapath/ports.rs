@@ -103,14 +103,20 @@ impl<P: Port> Ports<P> {
     }
 
     /// Begins a turn, in which all active queues are to be polled: how many. A few of the idle
-    /// ones are looked at, and are active if a frame has arrived.
+    /// ones are looked at, the more the more cycles the last turn took, and are active if a frame
+    /// has arrived.
     #[inline]
-    pub fn begin_turn(&mut self, pool: &mut Pool, tally: &mut Tally) -> usize {
-        for _ in 0..self.rota.begin_turn() {
+    pub fn begin_turn(&mut self, spent: u64, pool: &mut Pool, tally: &mut Tally) -> usize {
+        for _ in 0..self.rota.begin_turn(spent) {
             let n = self.rota.due();
             match queue_of(&mut self.entries, &self.rota, n) {
                 Some(queue) if queue.has_arrivals() => self.rota.wake(n),
                 _ => self.rota.pass(),
+            }
+            // The next one's comes until then, be it in the next turn.
+            let n = self.rota.due();
+            if let Some(queue) = queue_of(&mut self.entries, &self.rota, n) {
+                queue.prefetch_arrivals();
             }
         }
         if let Some(n) = self.rota.due_for_upkeep() {
@@ -144,7 +150,7 @@ impl<P: Port> Ports<P> {
             entry.tally.rx_bytes += burst.iter().map(|frame| frame.len() as u64).sum::<u64>();
             note_change(entry, port, &mut self.changed);
             tally.received += burst.len() as u64;
-            self.rota.note_busy(n, burst.len());
+            self.rota.note_busy(n);
         }
         Some((port, entry.bridge))
     }

@@ -2,17 +2,17 @@
 //! rotation.
 //!
 //! Called by `Ports` only. A look at a queue that has nothing costs several cache lines, so that
-//! hundreds of quiet ports would cost more than the frames of the few that are busy. Invariant: an
-//! idle queue is looked at again after `idle / IDLE_A_TURN` turns, and one look later for each
-//! that is woken meanwhile: none is passed over.
+//! hundreds of quiet ports would cost more than the frames of the few that are busy. Looks are
+//! given out by the time that turns take, so that what they cost is bounded, and an idle queue's
+//! first frame waits for at most `idle * CYCLES_A_LOOK` and a turn, whatever the busy ones do.
+//! Invariant: an idle queue is looked at again after as many looks as there are idle queues, and
+//! one later for each that is woken meanwhile: none is passed over.
 
 use crate::{af_xdp::MOST_SLOTS, tables::PortIx};
 
-/// Idle queues that are looked at in a turn without a frame.
-const IDLE_A_TURN: usize = 2;
-/// Frames of a turn for which one more is looked at in the next: a turn with many takes long, and
-/// an idle queue's first frame is not to wait for many of those.
-const FRAMES_A_LOOK: usize = 16;
+/// Time-stamp cycles of a turn for which an idle queue is looked at in the next, beside the one
+/// that each turn looks at. A look costs some 50 when the queue's lines have left the caches.
+const CYCLES_A_LOOK: u64 = 1000;
 /// A queue without a frame in this many turns is idle, after as many again at the latest.
 const ACTIVE_TURNS: u32 = 1000;
 
@@ -40,8 +40,6 @@ pub struct Rota {
     next_upkeep: usize,
     /// Turns since the last sorting.
     turns: u32,
-    /// Frames received in this turn.
-    frames: usize,
 }
 
 impl Rota {
@@ -49,7 +47,7 @@ impl Rota {
     pub fn new() -> Rota {
         // Each has a slot of the worker's packet memory: nothing grows later.
         let members = Vec::with_capacity(usize::from(MOST_SLOTS));
-        Rota { members, active: 0, next: 0, next_upkeep: 0, turns: 0, frames: 0 }
+        Rota { members, active: 0, next: 0, next_upkeep: 0, turns: 0 }
     }
 
     /// A port's queues come, and count as active at first: their fill rings are empty.
@@ -79,24 +77,23 @@ impl Rota {
         self.members.get(n).map(|member| (member.port, member.queue))
     }
 
-    /// The `n`th queue had so many frames.
+    /// The `n`th queue had a frame.
     #[inline]
-    pub fn note_busy(&mut self, n: usize, frames: usize) {
-        self.frames += frames;
+    pub fn note_busy(&mut self, n: usize) {
         if let Some(member) = self.members.get_mut(n) {
             member.busy = true;
         }
     }
 
-    /// Begins a turn: how many idle queues to look at in it.
+    /// Begins a turn, the last of which took `spent` cycles: how many idle queues to look at in it.
     #[inline]
-    pub fn begin_turn(&mut self) -> usize {
+    pub fn begin_turn(&mut self, spent: u64) -> usize {
         self.turns += 1;
         if self.turns >= ACTIVE_TURNS {
             self.turns = 0;
             self.sort();
         }
-        let looks = IDLE_A_TURN + std::mem::take(&mut self.frames) / FRAMES_A_LOOK;
+        let looks = 1 + usize::try_from(spent / CYCLES_A_LOOK).unwrap_or(usize::MAX - 1);
         (self.members.len() - self.active).min(looks)
     }
 
@@ -162,16 +159,17 @@ mod tests {
         (0..ports).for_each(|port| rota.add(PortIx(port), 1));
         assert_eq!(rota.active(), usize::from(ports));
         (0..2 * ACTIVE_TURNS).for_each(|_| {
-            rota.begin_turn();
+            rota.begin_turn(0);
         });
         assert_eq!(rota.active(), 0);
         rota
     }
 
-    /// One turn: which idle ports were looked at; those for which `has` holds are woken.
-    fn turn(rota: &mut Rota, has: impl Fn(PortIx) -> bool) -> Vec<PortIx> {
+    /// One turn after one of so many cycles: which idle ports were looked at; those for which
+    /// `has` holds are woken.
+    fn turn(rota: &mut Rota, spent: u64, has: impl Fn(PortIx) -> bool) -> Vec<PortIx> {
         let mut seen = Vec::new();
-        for _ in 0..rota.begin_turn() {
+        for _ in 0..rota.begin_turn(spent) {
             let n = rota.due();
             let (port, _) = rota.get(n).unwrap();
             seen.push(port);
@@ -185,9 +183,9 @@ mod tests {
         let mut rota = Rota::new();
         (0..5).for_each(|port| rota.add(PortIx(port), 1));
         for _ in 0..10 * ACTIVE_TURNS {
-            rota.begin_turn();
+            rota.begin_turn(0);
             let busy = (0..rota.active()).find(|n| rota.get(*n) == Some((PortIx(3), 0))).unwrap();
-            rota.note_busy(busy, 1);
+            rota.note_busy(busy);
         }
         assert_eq!((rota.active(), rota.get(0)), (1, Some((PortIx(3), 0))));
     }
@@ -201,7 +199,7 @@ mod tests {
         let mut last = BTreeMap::new();
         for now in 0..5 * ports {
             let is_woken = |port: PortIx| port.0 % 7 == now % 7;
-            for port in turn(&mut rota, is_woken) {
+            for port in turn(&mut rota, CYCLES_A_LOOK * u64::from(now % 3), is_woken) {
                 looks += 1;
                 let (looks_then, woken_then) = last.insert(port, (looks, woken)).unwrap_or((0, 0));
                 let most = i32::from(ports) + woken - woken_then;
@@ -215,11 +213,11 @@ mod tests {
     #[test]
     fn every_idle_queues_fill_ring_is_looked_after() {
         // As many queues as are looked at between two: each is due again, not the same one.
-        let ports = UPKEEP_TURNS as usize * IDLE_A_TURN;
+        let ports = UPKEEP_TURNS as usize;
         let mut rota = asleep(ports as u16);
         let mut tended = vec![0; ports];
         for _ in 0..10 * ports * UPKEEP_TURNS as usize {
-            turn(&mut rota, |_| false);
+            turn(&mut rota, 0, |_| false);
             if let Some(n) = rota.due_for_upkeep() {
                 tended[usize::from(rota.get(n).unwrap().0.0)] += 1;
             }
@@ -243,24 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn with_few_queues_all_are_looked_at_each_turn() {
-        let mut rota = asleep(2);
-        for _ in 0..4 {
-            let mut seen = turn(&mut rota, |_| false);
-            seen.sort_unstable();
-            assert_eq!(seen, [0, 1].map(PortIx));
-        }
-        assert_eq!(turn(&mut Rota::new(), |_| true), []);
-    }
-
-    #[test]
-    fn after_many_frames_more_idle_queues_are_looked_at() {
+    fn the_longer_a_turn_took_the_more_idle_queues_are_looked_at() {
         let mut rota = asleep(100);
-        rota.wake(0);
-        rota.note_busy(0, 10 * FRAMES_A_LOOK);
-        assert_eq!(turn(&mut rota, |_| false).len(), IDLE_A_TURN + 10);
-        assert_eq!(turn(&mut rota, |_| false).len(), IDLE_A_TURN, "of the last turn only");
-        rota.note_busy(0, 1000 * FRAMES_A_LOOK);
-        assert_eq!(turn(&mut rota, |_| false).len(), 99, "each once");
+        let mut looks = |spent| turn(&mut rota, spent, |_| false).len();
+        assert_eq!(looks(0), 1);
+        assert_eq!(looks(CYCLES_A_LOOK - 1), 1);
+        assert_eq!(looks(10 * CYCLES_A_LOOK), 11);
+        assert_eq!(looks(0), 1, "for the last turn only");
+        assert_eq!(looks(u64::MAX), 100, "each once");
+        assert_eq!(turn(&mut Rota::new(), u64::MAX, |_| true), []);
     }
 }

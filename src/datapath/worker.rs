@@ -68,6 +68,8 @@ pub struct Worker<P> {
     stopped: bool,
     idle_turns: u32,
     last_cycles: u64,
+    /// Cycles of the last turn.
+    spent: u64,
 }
 
 impl<P: Port> Worker<P> {
@@ -94,6 +96,7 @@ impl<P: Port> Worker<P> {
             stopped: false,
             idle_turns: 0,
             last_cycles: cpu::cycles(),
+            spent: 0,
         };
         worker.publish();
         worker
@@ -121,7 +124,7 @@ impl<P: Port> Worker<P> {
         }
         let mut moved = false;
         let Out { pool, tally, .. } = &mut self.out;
-        for n in 0..self.ports.begin_turn(pool, tally) {
+        for n in 0..self.ports.begin_turn(self.spent, pool, tally) {
             moved |= self.poll_queue(n);
         }
         // Also without a burst, and before system calls: nobody waits for what we have read.
@@ -163,6 +166,7 @@ impl<P: Port> Worker<P> {
         let now = cpu::cycles();
         let spent = now.wrapping_sub(self.last_cycles);
         self.last_cycles = now;
+        self.spent = spent;
         let tally = &mut self.out.tally;
         tally.turns += 1;
         tally.cycles += spent;

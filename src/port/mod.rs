@@ -16,6 +16,9 @@ pub trait Port: Send {
     /// Whether a frame has arrived. A short look: as few cache lines as can be.
     fn has_arrivals(&self) -> bool;
 
+    /// Asks for the cache line that [`Port::has_arrivals`] is going to read.
+    fn prefetch_arrivals(&self) {}
+
     /// Appends up to `most` received frames to `burst`.
     fn receive(&mut self, pool: &mut Pool, burst: &mut Vec<Frame>, most: usize);
 
@@ -45,6 +48,11 @@ impl Port for Socket {
     #[inline]
     fn has_arrivals(&self) -> bool {
         self.has_arrivals()
+    }
+
+    #[inline]
+    fn prefetch_arrivals(&self) {
+        self.prefetch_arrivals();
     }
 
     #[inline]

@@ -76,7 +76,7 @@ pub struct NextHops {
     interface: String,
     link: UnderlayLink,
     widest: Option<Widest>,
-    /// When the kernel was last asked for a next hop.
+    /// When the kernel was last asked for a next hop, of those asked for lately.
     asked: HashMap<IpAddr, Instant>,
 }
 
@@ -163,6 +163,7 @@ impl NextHops {
             trouble.map(|trouble| no_own_address(underlay.address, trouble, &self.interface));
         let rows = netlink.neighbours(self.link.index)?;
         let neighbours: HashMap<_, _> = rows.iter().map(|row| (row.address, row)).collect();
+        self.asked.retain(|_, asked| asked.elapsed() < ASK_EVERY);
         let mut changed = Vec::new();
         for (hop, ix) in self.hops.iter_mut().zip((0..).map(VtepIx)) {
             let Some(hop) = hop else { continue };

@@ -20,6 +20,7 @@ mod suggest;
 
 use std::path::Path;
 
+pub use check::{MOST_PEERS, MOST_SUBNETS};
 pub use difference::{Difference, EndpointName, NeedsRestart, NetworkName};
 pub use error::{Error, Position, Problem};
 pub use identity::{endpoint_id, host_device, host_mac, network_id};

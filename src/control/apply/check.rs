@@ -13,7 +13,10 @@ use crate::{
         truth::{Network, Origin, Peer, place_name},
         underlay,
     },
-    profile::{self, Difference, EndpointName, EndpointPlan, NetworkName, PeerPlan, Place},
+    profile::{
+        self, Difference, EndpointName, EndpointPlan, MOST_PEERS, MOST_SUBNETS, NetworkName,
+        PeerPlan, Place,
+    },
     tables::{Endpoint, VtepIx},
 };
 
@@ -32,6 +35,7 @@ impl Control {
     /// # Errors
     /// The first thing that stands against the change, and what to do.
     pub(super) fn check(&mut self, wanted: &Difference, by: Origin, care: Care) -> Result<()> {
+        self.check_numbers(wanted)?;
         let going = self.going(wanted);
         for name in &wanted.peers_removed {
             self.check_peer_goes(name, &going)?;
@@ -47,6 +51,25 @@ impl Control {
         }
         self.check_networks(wanted, &going, by)?;
         self.check_endpoints(wanted, &going, care)
+    }
+
+    /// The tables number both with 16 bits.
+    fn check_numbers(&self, wanted: &Difference) -> Result<()> {
+        let Difference { peers_removed, peers_added, networks_removed, networks_added, .. } =
+            wanted;
+        let [peers, subnets] = [self.truth.peers().count(), self.truth.networks().count()];
+        for (what, there, removed, added, most) in [
+            ("peers", peers, peers_removed.len(), peers_added.len(), MOST_PEERS),
+            ("subnets", subnets, networks_removed.len(), networks_added.len(), MOST_SUBNETS),
+        ] {
+            let count = (there + added).saturating_sub(removed);
+            if added > 0 && count > most {
+                bail!(
+                    "there would be {count} {what}; one node takes at most {most}: delete some first"
+                );
+            }
+        }
+        Ok(())
     }
 
     fn going<'d>(&self, wanted: &'d Difference) -> Going<'d> {

@@ -29,8 +29,11 @@ use super::{
     raw,
 };
 
-const MOST_SUBNETS: usize = 65_000;
-const MOST_PEERS: usize = 65_000;
+/// The tables number subnets with 16 bits; a few stay free for what goes and comes.
+pub const MOST_SUBNETS: usize = 65_000;
+/// Peers likewise.
+pub const MOST_PEERS: usize = 65_000;
+/// A worker names its sockets with 12 bits.
 const MOST_LOCAL_ENDPOINTS: usize = 4_000;
 
 /// The plan that `raw`, read from `text`, describes; `path` is for messages.
@@ -113,7 +116,6 @@ fn networks(
     Some(plans?.concat())
 }
 
-/// The tables number subnets and peers with 16 bits, and a worker names its sockets with 12.
 fn numbers_suffice(problems: &mut Problems, plan: &Plan) {
     let counts = [
         ("network", plan.networks.len(), "subnets", MOST_SUBNETS),

@@ -23,8 +23,10 @@ pub const CASES: &[Case] = &[
     Case::new("case_state_deleted_stays_deleted", &[], deleted_stays_deleted),
     Case::new("case_state_rows_go_with_a_reload", &[], rows_go_with_a_reload),
     Case::new("case_state_follows_a_peer_that_moves", &[], follows_a_peer_that_moves),
+    Case::new("case_state_follows_peers_that_swap", &[], follows_peers_that_swap),
     Case::new("case_state_container_gone_at_restart", &["bridge"], container_gone_at_restart),
     Case::new("case_state_conflicts_with_the_file", &[], conflicts_with_the_file),
+    Case::new("case_state_given_up", &[], given_up),
     Case::new("case_state_leftover_of_another_endpoint", &[], leftover_of_another_endpoint),
 ];
 
@@ -235,6 +237,44 @@ fn follows_a_peer_that_moves() {
     assert!(node.changes(&flood(NODE4)), "the flood target has come back");
 }
 
+/// Two peers of the file have each other's address, then a new one has it, then all is as at first:
+/// rows by command stay behind their peer, over a restart too.
+fn follows_peers_that_swap() {
+    let underlay = Underlay::routed(1);
+    let profile = |peers: &[(&str, Ipv4Addr)]| {
+        let node1 = Profile::new("node1", underlay.node1.address);
+        peers.iter().fold(node1, |profile, (name, address)| profile.peer(name, *address)).text()
+    };
+    let [to_node2, to_node3] = ["02:42:0a:00:01:62", "02:42:0a:00:01:63"];
+    let flood = |address| format!("fdb append 00:00:00:00:00:00 dst {address} network mynet");
+    let mut node = LastingNode::new(
+        &underlay.node1.namespace,
+        &profile(&[("node2", NODE2), ("node3", NODE3)]),
+    );
+    node.start();
+    node.does(&format!("fdb add {to_node2} dst {NODE2} network mynet"));
+    node.does(&format!("fdb add {to_node3} dst {NODE3} network mynet"));
+    node.does(&flood(NODE2));
+    for (node2, node3, others) in
+        [(NODE3, NODE2, None), (NODE4, NODE3, Some(("node5", NODE2))), (NODE2, NODE3, None)]
+    {
+        let peers = [Some(("node2", node2)), Some(("node3", node3)), others];
+        node.set_profile(&profile(&peers.into_iter().flatten().collect::<Vec<_>>()));
+        node.does("reload");
+        for restarted in [false, true] {
+            let dst = |mac| node.row(FDB, "mac", mac)["dst"].clone();
+            assert_eq!(dst(to_node2), node2.to_string(), "restarted: {restarted}");
+            assert_eq!(dst(to_node3), node3.to_string(), "restarted: {restarted}");
+            assert!(!node.changes(&flood(node2)), "the flood target is not {node2}");
+            if !restarted {
+                node.kill();
+                node.start();
+                assert!(!node.text().contains("cannot come back"), "{}", node.text());
+            }
+        }
+    }
+}
+
 /// Its port waits; all else is there.
 fn container_gone_at_restart() {
     let scene = Scene::new();
@@ -304,6 +344,39 @@ fn conflicts_with_the_file() {
     node.start();
     assert_same(&before, &settled_lists(&node));
     assert!(!node.text().contains("cannot come back"), "{}", node.text());
+}
+
+/// What cannot come back is given up by the `del` that would delete it, once and for all.
+fn given_up() {
+    let scene = Scene::new();
+    let mut node = scene.node(&node1_profile());
+    node.start();
+    scene.add_all(&node);
+    node.stop();
+    let same_name = node1_profile().network("lab", "vni = 6000\nsubnet = \"10.8.0.0/24\"");
+    node.set_profile(&same_name.text());
+    node.start();
+    let kept = [
+        ("fdb del 02:42:0a:09:00:63 vni 5000", "fdb/5000/02:42:0a:09:00:63"),
+        ("endpoint del lab.1", "endpoint/lab/lab.1"),
+        ("endpoint del lab.2 network lab", "endpoint/lab/lab.2"),
+        ("network del lab", "network/lab"),
+    ];
+    for (del, key) in kept {
+        assert!(node.saved().contains(key), "{key} is lost: {}", node.saved());
+        assert!(node.changes(del), "{del}");
+        let said = node.refuses(del);
+        assert!(!said.is_empty(), "{del} is refused without a word");
+    }
+    let found = String::from_utf8_lossy(&node.client(&["verify"]).stdout).into_owned();
+    assert!(!found.contains("lab"), "verify tells of what was given up: {found}");
+    node.kill();
+    node.set_profile(&node1_profile().text());
+    node.start();
+    let log = node.text();
+    assert!(log.contains("changes by command that are back: 7"), "{log}");
+    assert!(!node.has(NETWORKS, "name", "lab"), "{log}");
+    scene.assert_traffic();
 }
 
 /// A killed switch leaves a pair in the container; the next one's file has another endpoint there,

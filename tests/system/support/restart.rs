@@ -218,6 +218,14 @@ impl<'a> LastingNode<'a> {
         rows.as_array().expect("a list").iter().any(|row| row[key] == value)
     }
 
+    /// The row of a list whose `key` is `value`.
+    #[track_caller]
+    pub fn row(&self, list: [&str; 2], key: &str, value: &str) -> Value {
+        let rows = self.json(&list);
+        let row = rows.as_array().expect("a list").iter().find(|row| row[key] == value);
+        row.unwrap_or_else(|| panic!("no {value} in {rows:#}")).clone()
+    }
+
     /// All lists, each in an order of its own rows.
     #[track_caller]
     pub fn lists(&self) -> Value {
@@ -243,9 +251,7 @@ impl<'a> LastingNode<'a> {
     /// The state of the port with this name.
     #[track_caller]
     pub fn port_state(&self, name: &str) -> String {
-        let rows = self.json(&["port", "list"]);
-        let row = rows.as_array().expect("a list").iter().find(|row| row["name"] == name);
-        let row = row.unwrap_or_else(|| panic!("no port {name} in {rows:#}"));
+        let row = self.row(["port", "list"], "name", name);
         row["state"].as_str().expect("a state").to_owned()
     }
 }

@@ -13,18 +13,22 @@ use crate::support::{
     overlane::Overlane,
     ping,
     profile::Profile,
+    restart::LastingNode,
     scenario::{APP2, KernelPair, node1_profile},
-    underlay::{NODE1, NODE2, NODE3, NODE4},
+    underlay::{NODE1, NODE2, NODE3, NODE4, Underlay},
 };
 
 pub const CASES: &[Case] = &[
     Case::new("case_control_networks_and_peers", &["bridge"], networks_and_peers),
     Case::new("case_control_endpoint_by_command", &["bridge"], endpoint_by_command),
     Case::new("case_control_socket_of_unknown_group", &[], unknown_group),
+    Case::new("case_control_peers_run_out", &[], peers_run_out),
     Case::new("case_control_batch_of_100000_rows", &["bridge"], large_batch),
 ];
 
 const ROWS: usize = 100_000;
+/// One node takes at most so many.
+const PEERS: u32 = 65_000;
 
 fn networks_and_peers() {
     let pair = KernelPair::new(KernelOptions::default());
@@ -75,6 +79,25 @@ fn networks_and_peers() {
     assert!(overlane.rows("network list", "name", "blue").is_empty());
     assert!(overlane.rows("peer list", "name", "node4").is_empty());
     ping::ping(&pair.app1.namespace, APP2, 3, 56).assert_no_loss();
+}
+
+/// The file has as many as can be, node2 with them.
+fn peers_run_out() {
+    let underlay = Underlay::routed(1);
+    let first = u32::from(Ipv4Addr::new(203, 0, 0, 0));
+    let profile = (1..PEERS).fold(node1_profile(), |profile, number| {
+        profile.peer(&format!("p{number}"), Ipv4Addr::from(first + number))
+    });
+    let mut node = LastingNode::new(&underlay.node1.namespace, &profile.text());
+    node.start();
+    let refused = |line: &str| assert_says(&node.refuses(line), &["65001 peers", "65000"]);
+    refused("peer add last 198.51.100.1");
+    node.set_profile(&node1_profile().text());
+    node.does("reload");
+    node.does("peer add last 198.51.100.1");
+    node.set_profile(&profile.text());
+    refused("reload");
+    assert!(!node.has(["peer", "list"], "name", "p1"), "half of the file is in effect");
 }
 
 /// What comes by command may overlap with the file for a while: the newest is in effect, and the

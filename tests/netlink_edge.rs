@@ -2,6 +2,8 @@
 //!
 //! Needs root and iproute2; without root each test says that it was skipped.
 
+#[path = "netlink_edge/deleted.rs"]
+mod deleted;
 #[path = "netlink_edge/ipv6.rs"]
 mod ipv6;
 

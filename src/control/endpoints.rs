@@ -1,12 +1,12 @@
 //! Local endpoints: the veth pair that a container's needs, and its switch port.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
     af_xdp::owner,
-    control::netlink::{EndpointVeth, Netlink, namespace},
+    control::netlink::{EndpointVeth, Link, Netlink, namespace},
     profile::{self, EndpointPlan, NetworkPlan, Place},
     wire::Mac,
 };
@@ -31,11 +31,14 @@ pub fn device(endpoint: &EndpointPlan) -> Option<String> {
 /// # Errors
 /// The kernel does not list or delete them.
 pub fn remove_leftovers(netlink: &mut Netlink, host_mac: Mac) -> Result<()> {
-    for link in netlink.links().context("looking for left-over devices")? {
-        let is_ours = link.mac == host_mac && link.kind.as_deref() == Some("veth");
-        if is_ours && link.xdp_program.is_none() && netlink.delete_link(link.index)? {
-            tracing::warn!("removed {}, left over by an instance that was killed", link.name);
-        }
+    let links = netlink.links().context("looking for left-over devices")?;
+    let is_ours = |link: &&Link| {
+        link.mac == host_mac && link.kind.as_deref() == Some("veth") && link.xdp_program.is_none()
+    };
+    let left: BTreeSet<_> = links.iter().filter(is_ours).map(|link| link.name.clone()).collect();
+    netlink.delete_links_by_name(&left)?;
+    for name in left {
+        tracing::warn!("removed {name}, left over by an instance that was killed");
     }
     Ok(())
 }

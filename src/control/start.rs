@@ -143,10 +143,8 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.detach_ports();
-        for device in std::mem::take(&mut self.made) {
-            if let Err(error) = self.netlink.delete_link_by_name(&device) {
-                tracing::warn!("{error:#}");
-            }
+        if let Err(error) = self.netlink.delete_links_by_name(&self.made) {
+            tracing::warn!("{error:#}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The half of a change that takes away: rows first, then what they name, then the devices.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use super::{network_news, peer_news};
 use crate::{
@@ -180,6 +183,7 @@ impl Control {
         self.let_go_of(ports);
         // What was seen there before is thrown away now, while the port still counts as gone.
         self.hear_sightings();
+        let mut made_here = BTreeSet::new();
         for port in ports {
             let record = &mut self.ports[usize::from(port.0)];
             if record.is_held() {
@@ -188,13 +192,10 @@ impl Control {
                 record.state = PortState::Removed;
                 self.keep_counters_of(*port);
             }
-            let record = &self.ports[usize::from(port.0)];
-            let device = record.device.clone();
-            if self.made.remove(&device)
-                && let Err(error) = self.netlink.delete_link_by_name(&device)
-            {
-                tracing::warn!("{error:#}");
-            }
+            made_here.extend(self.made.take(&self.ports[usize::from(port.0)].device));
+        }
+        if let Err(error) = self.netlink.delete_links_by_name(&made_here) {
+            tracing::warn!("{error:#}");
         }
     }
 }

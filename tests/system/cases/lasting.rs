@@ -55,7 +55,15 @@ impl Scene {
         LastingNode::new(&self.underlay.node1.namespace, &profile.text())
     }
 
-    /// Something of every kind.
+    /// A node that runs, with something of every kind by command.
+    #[track_caller]
+    fn node_with_all(&self) -> LastingNode<'_> {
+        let mut node = self.node(&node1_profile());
+        node.start();
+        self.add_all(&node);
+        node
+    }
+
     fn add_all(&self, node: &LastingNode) {
         let (app1, lab1) = (self.app1.namespace.name(), self.lab1.namespace.name());
         for line in [
@@ -98,9 +106,7 @@ fn assert_same(before: &Value, after: &Value) {
 
 fn survives_restart() {
     let scene = Scene::new();
-    let mut node = scene.node(&node1_profile());
-    node.start();
-    scene.add_all(&node);
+    let mut node = scene.node_with_all();
     let before = settled_lists(&node);
     scene.assert_traffic();
     for end in [Signal::TERM, Signal::KILL, Signal::TERM] {
@@ -278,9 +284,7 @@ fn follows_peers_that_swap() {
 /// Its port waits; all else is there.
 fn container_gone_at_restart() {
     let scene = Scene::new();
-    let mut node = scene.node(&node1_profile());
-    node.start();
-    scene.add_all(&node);
+    let mut node = scene.node_with_all();
     let before = settled_lists(&node);
     node.stop();
     scene.app1.namespace.delete();
@@ -307,9 +311,7 @@ fn container_gone_at_restart() {
 /// What the file has now stands against what was saved: told, kept, and back in time.
 fn conflicts_with_the_file() {
     let scene = Scene::new();
-    let mut node = scene.node(&node1_profile());
-    node.start();
-    scene.add_all(&node);
+    let mut node = scene.node_with_all();
     let before = settled_lists(&node);
     node.stop();
     let same_vni = node1_profile().network("other", "vni = 5000\nsubnet = \"10.8.0.0/24\"");
@@ -349,9 +351,7 @@ fn conflicts_with_the_file() {
 /// What cannot come back is given up by the `del` that would delete it, once and for all.
 fn given_up() {
     let scene = Scene::new();
-    let mut node = scene.node(&node1_profile());
-    node.start();
-    scene.add_all(&node);
+    let mut node = scene.node_with_all();
     node.stop();
     let same_name = node1_profile().network("lab", "vni = 6000\nsubnet = \"10.8.0.0/24\"");
     node.set_profile(&same_name.text());

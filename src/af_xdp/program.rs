@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, net::IpAddr, os::fd::AsRawFd};
 use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{HashMap, MapData, PerCpuArray, XskMap},
+    maps::{HashMap, MapData, MapError, PerCpuArray, XskMap},
     programs::{ProgramError, Xdp, XdpMode, links::FdLink},
 };
 
@@ -131,15 +131,22 @@ impl UnderlayProgram {
     /// # Errors
     /// When the map is full (65536).
     pub fn take_vnis(&mut self, vnis: &BTreeSet<Vni>) -> Result<()> {
-        for vni in vnis.difference(&self.installed) {
+        for vni in vnis.difference(&self.installed.clone()) {
             self.vnis
                 .insert(vni.number(), 1, 0)
                 .with_context(|| format!("cannot take VNI {vni}"))?;
+            self.installed.insert(*vni);
         }
-        for vni in self.installed.difference(vnis) {
-            self.vnis.remove(&vni.number()).with_context(|| format!("cannot leave VNI {vni}"))?;
+        for vni in self.installed.clone().difference(vnis) {
+            match self.vnis.remove(&vni.number()) {
+                // Somebody else has taken it out, which is as well.
+                Ok(()) => self.installed.remove(vni),
+                Err(error) if is_not_there(&error) => self.installed.remove(vni),
+                refused => {
+                    return refused.with_context(|| format!("cannot leave VNI {vni}"));
+                }
+            };
         }
-        self.installed.clone_from(vnis);
         Ok(())
     }
 
@@ -282,6 +289,10 @@ fn readable(error: ProgramError) -> anyhow::Error {
             .context(format!("cannot attach an XDP program ({})", call.call)),
         other => anyhow::Error::new(other).context("cannot attach an XDP program"),
     }
+}
+
+fn is_not_there(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(call) if call.io_error.raw_os_error() == Some(libc::ENOENT))
 }
 
 #[cfg(test)]

@@ -50,6 +50,23 @@ impl<K: Copy + Eq + Hash, V: Copy + Eq> Claims<K, V> {
         true
     }
 
+    /// What `by` says is `value` now, with no word newer than before: whether another value is in
+    /// effect. Nothing if it says nothing.
+    pub fn retarget(&mut self, key: K, by: Claimant, value: V) -> bool {
+        let Some(claims) = self.by_key.get_mut(&key) else { return false };
+        let newest = claims.last().copied();
+        for (_, said) in claims.iter_mut().filter(|(claimant, _)| *claimant == by) {
+            *said = value;
+        }
+        claims.last().copied() != newest
+    }
+
+    /// Who has spoken since `by` did, in that order.
+    pub fn newer_than(&self, key: K, by: Claimant) -> impl Iterator<Item = Claimant> + '_ {
+        let claims = self.by_key.get(&key).into_iter().flatten();
+        claims.map(|(claimant, _)| *claimant).skip_while(move |other| *other != by).skip(1)
+    }
+
     /// `by` says nothing any more: what it said.
     pub fn release(&mut self, key: K, by: Claimant) -> Option<V> {
         let claims = self.by_key.get_mut(&key)?;
@@ -115,13 +132,21 @@ mod tests {
         /// A list of (key, claimant, value) in the order of the last claims says the same.
         #[test]
         fn the_newest_claim_is_in_effect_and_the_survivor_comes_back(
-            steps in prop::collection::vec((0..3u8, 0..4usize, prop::option::of(0..3u8)), 0..60),
+            steps in prop::collection::vec(
+                (0..3u8, 0..4usize, prop::option::of(0..3u8), any::<bool>()), 0..60),
         ) {
             let mut claims = Claims::default();
             let mut model: Vec<(u8, Claimant, u8)> = Vec::new();
-            for (key, by, value) in steps {
+            for (key, by, value, in_place) in steps {
                 let by = CLAIMANTS[by];
                 let newest = model.iter().rfind(|(k, ..)| *k == key).copied();
+                if let (true, Some(value)) = (in_place, value) {
+                    let said = model.iter_mut().find(|(k, b, _)| (*k, *b) == (key, by));
+                    said.into_iter().for_each(|(.., said)| *said = value);
+                    let now = model.iter().rfind(|(k, ..)| *k == key).copied();
+                    prop_assert_eq!(claims.retarget(key, by, value), now != newest);
+                    continue;
+                }
                 let at = model.iter().position(|(k, b, _)| (*k, *b) == (key, by));
                 let before = at.map(|at| model.remove(at).2);
                 match value {
@@ -138,6 +163,9 @@ mod tests {
                     for by in CLAIMANTS {
                         let of = model.iter().find(|(k, b, _)| (*k, *b) == (key, by));
                         prop_assert_eq!(claims.of(key, by), of.map(|(.., v)| *v));
+                        let since = model.iter().filter(|(k, ..)| *k == key);
+                        let since = since.map(|(_, b, _)| *b).skip_while(|b| *b != by).skip(1);
+                        prop_assert!(claims.newer_than(key, by).eq(since));
                     }
                 }
                 let keys: std::collections::HashSet<_> = model.iter().map(|(k, ..)| *k).collect();

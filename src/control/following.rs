@@ -5,6 +5,7 @@
 //! takes all there is together. Invariant: of each followed network, the claims by
 //! [`Claimant::Followed`] are the rows of `told` that name a VTEP that a peer can be.
 
+mod compared;
 mod parted;
 
 use std::{
@@ -19,8 +20,7 @@ use crate::{
         Control, Event,
         apply::Care,
         claims::Claimant,
-        follow::{self, Change, Compared, Fdb, Follower, Local, News, Table, Wanted},
-        protocol::Differing,
+        follow::{self, Change, Fdb, Follower, Local, News, Table, Wanted},
         truth::Origin,
     },
     profile::{Difference, FollowPlan, PeerPlan},
@@ -174,7 +174,7 @@ impl Control {
         }
     }
 
-    fn add_vteps(&mut self, bridge: BridgeIx, changes: &[Change]) {
+    pub(super) fn add_vteps(&mut self, bridge: BridgeIx, changes: &[Change]) {
         let dst = |change: &Change| match change {
             Change::Fdb { mac, now: Some(now) } if !self.is_gateway(bridge, *mac) => Some(now.dst),
             Change::Flood { dst, present: true } => Some(*dst),
@@ -195,15 +195,21 @@ impl Control {
             return;
         }
         for address in new {
-            let mut name = address.to_string();
-            while self.truth.peer_named(&name).is_some() {
-                name.push('\'');
-            }
+            let name = self.followed_name(address);
             self.add_peer(&PeerPlan { name, address }, Origin::Followed);
         }
         // With their next hops at once, as far as they are known.
         self.publish_and_settle();
         self.look_up_hops();
+    }
+
+    /// What a peer is called that only followed rows name.
+    pub(super) fn followed_name(&self, address: IpAddr) -> String {
+        let mut name = address.to_string();
+        while self.truth.peer_named(&name).is_some() {
+            name.push('\'');
+        }
+        name
     }
 
     fn can_be_peer(&self, address: IpAddr) -> bool {
@@ -219,7 +225,10 @@ impl Control {
         let vtep = dst.filter(|dst| self.can_be_peer(*dst) && !self.is_gateway(bridge, mac));
         match vtep.and_then(|dst| self.truth.peer_at(dst)) {
             Some(vtep) => {
-                self.claim_mac(key, Claimant::Followed, Endpoint::Remote(vtep));
+                // Its place only: who wrote it is no newer word.
+                if before != Some(Endpoint::Remote(vtep)) {
+                    self.claim_mac(key, Claimant::Followed, Endpoint::Remote(vtep));
+                }
                 self.name_vtep(vtep);
             }
             None => {
@@ -337,39 +346,6 @@ impl Control {
             addresses: addresses.into_iter().collect(),
         };
         locals.into_iter().map(local).collect()
-    }
-
-    /// For `verify`: what each followed device has, read afresh, against the claims.
-    pub(super) fn followed_differences(&mut self) -> Vec<Differing> {
-        let bridges: Vec<_> = self.followings.each.keys().copied().collect();
-        let mut differences = Vec::new();
-        for bridge in bridges {
-            let Some(following) = self.followings.each.get(&bridge) else { continue };
-            let device = following.plan.device.clone();
-            let differing = |kind: &str, found: String| Differing {
-                kind: kind.into(),
-                what: format!("device {device}"),
-                wanted: "followed".into(),
-                found,
-                repaired: None,
-            };
-            let compared = following.follower.compare();
-            // Everything up to the comparison has been told: nothing of it is a difference.
-            self.hear_followers();
-            let Some(following) = self.followings.each.get(&bridge) else { continue };
-            match compared {
-                Ok(Compared { table, differences: found }) => {
-                    differences.extend(found.into_iter().map(|found| differing("follow", found)));
-                    let left = following.told.changes_to(&table);
-                    differences.extend(left.iter().map(|c| differing("follow", c.to_string())));
-                    let parted = self.parted_rows(bridge);
-                    let unclaimed = |row: &Change| differing("follow", format!("{row}, unclaimed"));
-                    differences.extend(parted.iter().map(unclaimed));
-                }
-                Err(error) => differences.push(differing("follow", format!("{error:#}"))),
-            }
-        }
-        differences
     }
 }
 

@@ -147,6 +147,8 @@ impl Control {
         while self.take_events(events) {
             self.turn();
         }
+        // A reload by signal may have come together with the end.
+        self.bring_up_to_date();
         self.detach_ports();
     }
 
@@ -295,6 +297,8 @@ impl Control {
         for worker in 0..self.workers.len() {
             while let Some(FromWorker::Detached(port, queues)) = self.workers[worker].hear() {
                 self.ports[usize::from(port.0)].retire_counters(worker);
+                // If it went with its endpoint, and this worker took its time.
+                self.forget_retired(port);
                 for socket in queues {
                     // The port's record has let go of its status, so this closes the socket.
                     match socket.close() {

@@ -119,6 +119,8 @@ pub struct PortRecord {
     pub past_loss: KernelLoss,
     /// What its program had left to the kernel before it was last attached, by `LEFT_REASONS`.
     past_left: [u64; LEFT_REASONS.len()],
+    /// Its endpoint is gone: it is not to come back.
+    pub retired: bool,
     /// Why it could not be attached again, as the log was told.
     pub trouble: String,
     /// Seconds until the next attempt to attach it again, and between attempts.
@@ -149,6 +151,7 @@ impl PortRecord {
             past: PortTally::default(),
             past_loss: KernelLoss::default(),
             past_left: Default::default(),
+            retired: false,
             trouble: String::new(),
             retry: (1, 1),
         }

@@ -4,6 +4,7 @@
 //! the file has its name now) is told in the log, stays in the state file, and is shown by
 //! `overlane verify`: it is the operator's to settle, not ours to lose.
 
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use crate::control::{Control, apply::Care, protocol::Command, state::Change};
@@ -26,8 +27,11 @@ impl Control {
         for (name, value) in saved {
             let network = value.get("network").and_then(Value::as_str).map(str::to_owned);
             let command = serde_json::from_value::<Command>(value);
-            let outcome =
-                command.map_err(anyhow::Error::from).and_then(|command| self.perform(&command));
+            let outcome = command.map_err(anyhow::Error::from).and_then(|command| {
+                let done = self.perform(&command)?;
+                ensure!(done["changed"] != false, "the file has it too, the same");
+                Ok(())
+            });
             if let Err(error) = outcome {
                 let why = format!("{error:#}");
                 tracing::warn!("{} keeps {name}, which cannot come back: {why}", self.kept_in());
@@ -45,22 +49,32 @@ impl Control {
 
     /// Gives up what is kept and could not come back, by the parts of its name in the state file:
     /// whether there was such. `network` is the one that must be named by its command, if any.
+    ///
+    /// # Errors
+    /// It is kept of several networks.
     pub(super) fn give_up(
         &mut self,
         network: Option<&str>,
         is_meant: impl Fn(&[&str]) -> bool,
-    ) -> bool {
-        let unsaved = &mut self.unsaved;
+    ) -> Result<bool> {
+        let goes = |kept: &Unrestored| {
+            network.is_none_or(|network| kept.network.as_deref() == Some(network))
+                && is_meant(&kept.name.split('/').collect::<Vec<_>>())
+        };
+        let meant: Vec<_> = self.unrestored.iter().filter(|kept| goes(kept)).collect();
+        let place = |kept: &Unrestored| kept.name.split('/').nth(1).map(str::to_owned);
+        if meant.iter().any(|kept| place(kept) != place(meant[0])) {
+            let names: Vec<_> = meant.iter().map(|kept| kept.name.as_str()).collect();
+            bail!(
+                "several are kept that could not come back ({}): say which by `network NAME` or \
+                 `vni N`",
+                names.join(", ")
+            );
+        }
+        self.unsaved.extend(meant.iter().map(|kept| Change::Remove(kept.name.clone())));
         let before = self.unrestored.len();
-        self.unrestored.retain(|kept| {
-            let goes = network.is_none_or(|network| kept.network.as_deref() == Some(network))
-                && is_meant(&kept.name.split('/').collect::<Vec<_>>());
-            if goes {
-                unsaved.push(Change::Remove(kept.name.clone()));
-            }
-            !goes
-        });
-        self.unrestored.len() < before
+        self.unrestored.retain(|kept| !goes(kept));
+        Ok(self.unrestored.len() < before)
     }
 
     fn kept_in(&self) -> String {

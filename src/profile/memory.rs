@@ -52,7 +52,8 @@ pub struct Memory {
 
 impl Plan {
     /// Chunks that each worker owns: `frames`, or twice the sum of the fill targets rounded
-    /// up to a power of two, at least 8192.
+    /// up to a power of two, at least 8192. (What the kernel keeps for them is rounded up so
+    /// anyway: a number between costs as much.)
     pub fn chunks_per_worker(&self) -> u32 {
         self.tuning.frames.unwrap_or_else(|| {
             let access = self.access_fill().saturating_mul(self.access_ports());

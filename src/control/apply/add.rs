@@ -91,7 +91,9 @@ impl Control {
         let peer = Peer { plan: plan.clone(), by };
         let vtep = match self.truth.peer_at(plan.address) {
             Some(vtep) => {
-                self.truth.change_peer(vtep, peer);
+                if let Some(before) = self.truth.change_peer(vtep, peer) {
+                    self.monitors.tell(News::PeerDel(peer_news(&before.plan)));
+                }
                 vtep
             }
             None => self.truth.add_peer(peer),
@@ -249,7 +251,10 @@ impl Control {
         let mut record = PortRecord::new(ix, &plan.name, device, Role::Access(bridge), &self.plan);
         record.storm = StormLimit::new(plan.storm_pps, self.tick.now()).map(Arc::new);
         if self.is_running {
-            record.fill = fill::for_new_port(self.standing_ports(), &self.workers)?;
+            record.fill = match fill::for_new_port(self.standing_ports(), &self.workers) {
+                Err(_) if care == Care::Returning => record.least_fill,
+                fill => fill?,
+            };
         }
         if at == self.ports.len() {
             self.ports.push(record);
@@ -261,7 +266,7 @@ impl Control {
         }
         match self.take_device(bridge, plan, ix) {
             Ok(()) => Ok(ix),
-            Err(error) if care == Care::Patient => {
+            Err(error) if care != Care::Whole => {
                 let record = &mut self.ports[at];
                 record.trouble = format!("{error:#}");
                 tracing::warn!("port {}: {error:#}; it waits for its device", record.name);

@@ -1,6 +1,6 @@
 //! What stands against a change, found before anything is touched.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 
 use anyhow::{Result, bail};
 
@@ -10,12 +10,12 @@ use crate::{
         Control,
         claims::Claimant,
         endpoints,
-        truth::{Network, Origin, Peer, place_name},
+        truth::{EndpointRecord, Network, Origin, Peer, place_name},
         underlay,
     },
     profile::{
         self, Difference, EndpointName, EndpointPlan, MOST_PEERS, MOST_SUBNETS, NetworkName,
-        PeerPlan, Place,
+        NetworkPlan, PeerPlan, Place,
     },
     tables::{Endpoint, VtepIx},
 };
@@ -214,6 +214,9 @@ impl Control {
                 );
             }
         }
+        for plan in &wanted.networks_changed {
+            self.check_gateway(plan, going)?;
+        }
         let plans = || wanted.networks_added.iter().chain(&wanted.networks_changed);
         if plans().next().is_none() {
             return Ok(());
@@ -223,6 +226,49 @@ impl Control {
         };
         underlay::check_mtus(&self.plan, plans(), &link)?;
         Ok(())
+    }
+
+    /// A gateway may change in place unless an endpoint by command counts on it, or is it.
+    fn check_gateway(&self, plan: &NetworkPlan, going: &Going) -> Result<()> {
+        let name = NetworkName::of(plan);
+        let there = self.truth.find(&name).and_then(|bridge| self.truth.network(bridge));
+        let Some(there) = there else { return Ok(()) };
+        if (there.plan.gateway, there.plan.gateway6) == (plan.gateway, plan.gateway6) {
+            return Ok(());
+        }
+        let gateways: Vec<IpAddr> =
+            plan.gateway.map(IpAddr::V4).into_iter().chain(plan.gateway6.map(IpAddr::V6)).collect();
+        let by_command = there.endpoints.values().filter(|record| {
+            record.by == Origin::Command && !going.endpoints.contains(&named(there, &record.plan))
+        });
+        for EndpointRecord { plan: endpoint, .. } in by_command {
+            let why = if matches!(endpoint.place, Place::Netns { default_route: true, .. }) {
+                "has its default route there"
+            } else if endpoint.addresses().any(|address| gateways.contains(&address)) {
+                "has its address"
+            } else {
+                continue;
+            };
+            bail!(
+                "network {}: its gateway cannot change while endpoint {}, by command, {why}: \
+                 `overlane endpoint del {} network {}` first",
+                name.name,
+                endpoint.name,
+                endpoint.name,
+                name.name
+            );
+        }
+        Ok(())
+    }
+
+    /// The subnet in which an endpoint of that name stays: names are a network's, not a subnet's.
+    fn same_name(&self, name: &EndpointName, going: &Going) -> Option<NetworkName> {
+        let subnets = self.truth.subnets(&name.network.name).iter();
+        subnets.filter_map(|bridge| self.truth.network(*bridge)).find_map(|network| {
+            let subnet = NetworkName::of(&network.plan);
+            let there = EndpointName { network: subnet.clone(), ..name.clone() };
+            (network.named(&there).is_some() && !going.endpoints.contains(&there)).then_some(subnet)
+        })
     }
 
     fn check_endpoints(&self, wanted: &Difference, going: &Going, care: Care) -> Result<()> {
@@ -236,8 +282,12 @@ impl Control {
                 bail!("{}: there is no network {network}", title());
             }
             let name = EndpointName::of(network, plan);
-            if there.is_some_and(|n| n.named(&name).is_some()) && !going.endpoints.contains(&name) {
-                bail!("{} is there already: delete it first, or choose another name", title());
+            if let Some(other) = self.same_name(&name, going) {
+                bail!(
+                    "{} is there already, in VNI {}: delete it first, or choose another name",
+                    title(),
+                    other.vni
+                );
             }
             for place in places(plan) {
                 if self.truth.places.contains(&place) && !going.places.contains(&place) {

@@ -21,6 +21,13 @@ pub(super) struct Kept {
     row: KeptRow,
 }
 
+/// Claims that are newer than those of endpoints, in their order.
+#[derive(Default)]
+pub(super) struct Newer {
+    macs: Vec<(FdbKey, Claimant)>,
+    owners: Vec<((BridgeIx, IpAddr), Claimant)>,
+}
+
 enum KeptRow {
     /// A MAC, all zero for a flood target, behind a peer.
     AtPeer(Mac, String),
@@ -88,6 +95,38 @@ impl Control {
                     command.iter().for_each(|command| self.save(name.clone(), command));
                 }
                 Err(error) => tracing::info!("{name}, by command, goes: {error:#}"),
+            }
+        }
+    }
+
+    /// Who has spoken of the MACs and addresses of endpoints that go since those did.
+    pub(super) fn newer_claims(&self, wanted: &Difference) -> Newer {
+        let mut newer = Newer::default();
+        for name in &wanted.endpoints_removed {
+            let Some(bridge) = self.truth.find(&name.network) else { continue };
+            let Some(network) = self.truth.network(bridge) else { continue };
+            let Some((number, record)) = network.named(name) else { continue };
+            let by = Claimant::Endpoint(number);
+            let mac = FdbKey::new(bridge, record.plan.mac);
+            newer.macs.extend(self.truth.macs.newer_than(mac, by).map(|by| (mac, by)));
+            for address in record.plan.addresses() {
+                let key = (bridge, address);
+                newer.owners.extend(self.truth.owners.newer_than(key, by).map(|by| (key, by)));
+            }
+        }
+        newer
+    }
+
+    /// The endpoints are back, and were not to have the last word.
+    pub(super) fn renew(&mut self, Newer { macs, owners }: Newer) {
+        for (key, by) in macs {
+            if let Some(to) = self.truth.macs.of(key, by) {
+                self.claim_mac(key, by, to);
+            }
+        }
+        for (key, by) in owners {
+            if let Some(neighbour) = self.truth.owners.of(key, by) {
+                self.claim_address(key, by, neighbour);
             }
         }
     }

@@ -36,6 +36,8 @@ pub enum Care {
     Whole,
     /// Its port waits until the device can be had.
     Patient,
+    /// The same, and nothing else keeps it from coming: it was there before.
+    Returning,
 }
 
 impl Control {
@@ -48,22 +50,39 @@ impl Control {
         // Told in the order in which they happened, in a batch too.
         self.tell_row_changes();
         let rows = self.rows_at_stake(difference);
+        let newer = self.newer_claims(difference);
         let mut undo = Difference::default();
         self.remove(difference, by, &mut undo);
         let outcome = self.add(difference, by, care, &mut undo);
         if outcome.is_err() {
-            let mut nothing = Difference::default();
-            self.remove(&undo, by, &mut nothing);
-            if let Err(error) = self.add(&undo, by, Care::Patient, &mut nothing) {
-                tracing::error!("taking back a change that was refused: {error:#}");
-            }
+            self.take_back(undo, by);
         }
         self.bring_rows_back(rows);
+        if outcome.is_err() {
+            self.renew(newer);
+        }
         if !difference.peers_changed.is_empty() || !difference.networks_changed.is_empty() {
             self.follow_moved_peers();
         }
         self.follow_what_is_wanted();
         outcome
+    }
+
+    /// Takes back what was done of a change: each endpoint by itself, so that one that cannot come
+    /// back keeps no other from it.
+    fn take_back(&mut self, mut undo: Difference, by: Origin) {
+        let mut nothing = Difference::default();
+        self.remove(&undo, by, &mut nothing);
+        let endpoints = std::mem::take(&mut undo.endpoints_added);
+        let each = endpoints.into_iter().map(|endpoint| Difference {
+            endpoints_added: vec![endpoint],
+            ..Difference::default()
+        });
+        for part in std::iter::once(undo).chain(each) {
+            if let Err(error) = self.add(&part, by, Care::Returning, &mut nothing) {
+                tracing::error!("taking back a change that was refused: {error:#}");
+            }
+        }
     }
 
     /// Has the workers see the networks, ports and peers as they are wanted now, and waits until

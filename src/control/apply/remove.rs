@@ -59,6 +59,11 @@ impl Control {
         for ports in ports.chunks(AT_A_TIME) {
             self.retire_ports(ports);
         }
+        // Until a worker has let go of it, a port's frames were still seen, and learned from.
+        if !ports.is_empty() {
+            let is_gone = |to| matches!(to, Endpoint::Local(port) if ports.contains(&port));
+            self.learning.forget(&mut self.tables.fdb, |_, to| is_gone(to));
+        }
         fill::keep_least(self.standing_ports(), &self.workers);
     }
 
@@ -144,9 +149,10 @@ impl Control {
             let mut peer = self.truth.peer(vtep)?.clone();
             undo.peers_added.push(peer.plan.clone());
             self.monitors.tell(News::PeerDel(peer_news(&peer.plan)));
-            peer.plan.name = peer.plan.address.to_string();
+            peer.plan.name = self.followed_name(peer.plan.address);
             peer.by = Origin::Followed;
             self.hops.set_peer(vtep, &peer.plan);
+            self.monitors.tell(News::PeerAdd(peer_news(&peer.plan)));
             self.truth.change_peer(vtep, peer);
             self.hops_stale = true;
             // It gets no floods as a peer any more.
@@ -175,6 +181,15 @@ impl Control {
         }
     }
 
+    /// A port that no endpoint has any more, and no worker: its number is free.
+    pub(in crate::control) fn forget_retired(&mut self, port: PortIx) {
+        let record = &mut self.ports[usize::from(port.0)];
+        if record.retired && !record.is_held() && record.state != PortState::Removed {
+            record.state = PortState::Removed;
+            self.keep_counters_of(port);
+        }
+    }
+
     /// Takes ports from the workers, closes their sockets, and removes the devices made here.
     fn retire_ports(&mut self, ports: &[PortIx]) {
         for port in ports {
@@ -186,11 +201,11 @@ impl Control {
         let mut made_here = BTreeSet::new();
         for port in ports {
             let record = &mut self.ports[usize::from(port.0)];
+            record.retired = true;
             if record.is_held() {
                 tracing::error!("port {}: a worker does not let go of it", record.name);
             } else {
-                record.state = PortState::Removed;
-                self.keep_counters_of(*port);
+                self.forget_retired(*port);
             }
             made_here.extend(self.made.take(&self.ports[usize::from(port.0)].device));
         }

@@ -47,7 +47,7 @@ impl Control {
             }
             _ => false,
         };
-        if outcome.is_err() && self.give_up(request.network.as_deref(), is_meant) {
+        if outcome.is_err() && self.give_up(request.network.as_deref(), is_meant)? {
             return Ok(true);
         }
         outcome

@@ -58,7 +58,8 @@ impl Control {
 
     pub(super) fn fdb_del(&mut self, request: &FdbRequest) -> Result<bool> {
         let outcome = self.fdb_del_in_effect(request);
-        if outcome.is_err() && self.give_up(request.network.as_deref(), |n| is_kept_as(request, n))
+        if outcome.is_err()
+            && self.give_up(request.network.as_deref(), |n| is_kept_as(request, n))?
         {
             return Ok(true);
         }

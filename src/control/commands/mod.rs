@@ -34,7 +34,9 @@ impl Control {
         let answer = self.perform(&command).map_err(|error| format!("{error:#}"));
         self.tell_row_changes();
         let changes = std::mem::take(&mut self.unsaved);
-        if changes.is_empty() {
+        // What changed nothing may be asked for again because it could not be saved, or is being
+        // saved: it is answered when that is done.
+        if changes.is_empty() && (answer.is_err() || !command.changes_state()) {
             return reply.send(answer);
         }
         // A command of the same name settles what could not come back at start.
@@ -173,6 +175,11 @@ impl Control {
 
 impl Command {
     /// Whether it changes something that a batch may hold.
+    /// It may leave something to be saved.
+    fn changes_state(&self) -> bool {
+        self.writes() || matches!(self, Command::Batch { .. } | Command::Reload)
+    }
+
     fn writes(&self) -> bool {
         matches!(
             self,

@@ -28,13 +28,13 @@ impl Control {
         }
         let difference = Difference { networks_added: plans, ..Difference::default() };
         self.apply(&difference, Origin::Command, self.care)?;
-        self.save(format!("network/{name}"), command);
+        self.save(format!("network/{}", in_key(name)), command);
         Ok(true)
     }
 
     pub(super) fn network_del(&mut self, name: &str) -> Result<bool> {
         let outcome = self.network_del_in_effect(name);
-        if outcome.is_err() && self.give_up(None, |parts| *parts == ["network", name]) {
+        if outcome.is_err() && self.give_up(None, |parts| *parts == ["network", &*in_key(name)])? {
             return Ok(true);
         }
         outcome
@@ -50,7 +50,7 @@ impl Control {
         let names = there.iter().map(|network| NetworkName::of(&network.plan)).collect();
         let difference = Difference { networks_removed: names, ..Difference::default() };
         self.apply(&difference, Origin::Command, self.care)?;
-        self.forget(format!("network/{name}"));
+        self.forget(format!("network/{}", in_key(name)));
         Ok(true)
     }
 
@@ -91,14 +91,20 @@ impl Control {
         name: &str,
         peer: Option<&str>,
     ) -> Result<bool> {
+        let [name_part, network_part, peer_part] =
+            [Some(name), network, peer].map(|name| name.map(in_key));
         let is_meant = |parts: &[&str]| {
-            parts.len() > 2
-                && (parts[0], parts[2]) == ("endpoint", name)
-                && network.is_none_or(|network| network == parts[1])
-                && (peer.is_none() || peer == parts.get(4).copied())
+            let part = |at: usize| parts.get(at).map(|part| (*part).to_owned());
+            parts[0] == "endpoint"
+                && part(2) == name_part
+                && (network_part.is_none() || part(1) == network_part)
+                && (peer_part.is_none() || part(4) == peer_part)
         };
         let outcome = self.endpoint_del_in_effect(network, name, peer);
-        if outcome.is_err() && self.give_up(None, is_meant) {
+        if outcome.is_err()
+            && self.endpoints_meant(network, name, peer).len() < 2
+            && self.give_up(None, is_meant)?
+        {
             return Ok(true);
         }
         outcome
@@ -132,13 +138,13 @@ impl Control {
         }
         let difference = Difference { peers_added: vec![plan], ..Difference::default() };
         self.apply(&difference, Origin::Command, self.care)?;
-        self.save(format!("peer/{name}"), command);
+        self.save(format!("peer/{}", in_key(name)), command);
         Ok(true)
     }
 
     pub(super) fn peer_del(&mut self, name: &str) -> Result<bool> {
         let outcome = self.peer_del_in_effect(name);
-        if outcome.is_err() && self.give_up(None, |parts| *parts == ["peer", name]) {
+        if outcome.is_err() && self.give_up(None, |parts| *parts == ["peer", &*in_key(name)])? {
             return Ok(true);
         }
         outcome
@@ -152,7 +158,7 @@ impl Control {
         let difference =
             Difference { peers_removed: vec![name.to_owned()], ..Difference::default() };
         self.apply(&difference, Origin::Command, self.care)?;
-        self.forget(format!("peer/{name}"));
+        self.forget(format!("peer/{}", in_key(name)));
         Ok(true)
     }
 
@@ -175,12 +181,28 @@ impl Control {
         Some((bridge, record))
     }
 
-    fn endpoint_meant<'a>(
-        &'a self,
+    fn endpoint_meant(
+        &self,
         network: Option<&str>,
-        name: &'a str,
+        name: &str,
         peer: Option<&str>,
-    ) -> Result<(EndpointName, &'a EndpointRecord)> {
+    ) -> Result<(EndpointName, &EndpointRecord)> {
+        let mut found = self.endpoints_meant(network, name, peer);
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => bail!("no endpoint {name} here: `overlane endpoint list` shows them"),
+            _ => bail!(
+                "several endpoints are called {name}: say which by `network NAME`, `peer NAME`"
+            ),
+        }
+    }
+
+    fn endpoints_meant(
+        &self,
+        network: Option<&str>,
+        name: &str,
+        peer: Option<&str>,
+    ) -> Vec<(EndpointName, &EndpointRecord)> {
         let mut found = Vec::new();
         for (_, candidate) in self.truth.networks() {
             if network.is_some_and(|wanted| wanted != candidate.plan.name) {
@@ -193,20 +215,20 @@ impl Control {
                 }
             }
         }
-        match found.len() {
-            1 => Ok(found.remove(0)),
-            0 => bail!("no endpoint {name} here: `overlane endpoint list` shows them"),
-            _ => bail!(
-                "several endpoints are called {name}: say which by `network NAME`, `peer NAME`"
-            ),
-        }
+        found
     }
+}
+
+/// A name as a part of one in the state file.
+fn in_key(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2F")
 }
 
 /// What an endpoint is called in the state file.
 fn saved_name(network: &str, plan: &EndpointPlan) -> String {
+    let [network, name] = [network, &plan.name].map(in_key);
     match &plan.place {
-        Place::Peer { peer } => format!("endpoint/{network}/{}/peer/{peer}", plan.name),
-        _ => format!("endpoint/{network}/{}", plan.name),
+        Place::Peer { peer } => format!("endpoint/{network}/{name}/peer/{}", in_key(peer)),
+        _ => format!("endpoint/{network}/{name}"),
     }
 }

@@ -21,8 +21,27 @@ impl Control {
                 }
             }
             let parted = self.parted_rows(bridge);
+            self.add_vteps(bridge, &parted);
+            parted.iter().for_each(|row| self.retarget_row(bridge, row));
             self.take_changes(bridge, &parted);
         }
+    }
+
+    /// A row that names the same address as before, which another peer has: what came since the row
+    /// stays above it.
+    fn retarget_row(&mut self, bridge: BridgeIx, row: &Change) {
+        let Change::Fdb { mac, now: Some(now) } = *row else { return };
+        let key = FdbKey::new(bridge, mac);
+        let Some(Endpoint::Remote(before)) = self.truth.macs.of(key, Claimant::Followed) else {
+            return;
+        };
+        let Some(vtep) = self.truth.peer_at(now.dst) else { return };
+        let to = Endpoint::Remote(vtep);
+        if self.truth.macs.retarget(key, Claimant::Followed, to) {
+            self.learning.insert_permanent(&mut self.tables.fdb, key, to);
+        }
+        self.name_vtep(vtep);
+        self.unname_vtep(before);
     }
 
     /// Rows of a network's device that are not claimed as they say.

@@ -12,7 +12,7 @@ use crate::{
         learning::Learning,
         netlink::mend_in,
         news::port_news,
-        ports::{PortRecord, Role},
+        ports::{PortRecord, PortState, Role},
         protocol::News,
         verify::findings::Mend,
     },
@@ -106,7 +106,10 @@ impl Control {
             Ok(true) => {
                 port.trouble.clear();
                 let news = port_news(port);
-                self.monitors.tell(News::PortUp(news));
+                self.monitors.tell(match port.state {
+                    PortState::Up => News::PortUp(news),
+                    _ => News::PortDown(news),
+                });
                 Ok(())
             }
             Ok(false) => {

@@ -43,7 +43,7 @@ fn guest(is_remote: bool, number: u8) -> Ipv4Addr {
 
 /// Frames from `container` to app.1, each from one of [`NOISE_MACS`] MACs.
 #[track_caller]
-fn noise(container: &Container) -> Load {
+pub fn noise(container: &Container) -> Load {
     let side = Side { netns: Some(container.namespace.path()), device: DEVICE.to_owned() };
     let traffic = TrafficOptions {
         src_mac: Some(Mac([0x02, 0x99, 0, 0, 0, 0])),

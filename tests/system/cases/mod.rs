@@ -7,6 +7,7 @@ mod bad_packets_ipv6;
 mod checksums;
 mod cleanup;
 mod control_golden;
+mod control_corners;
 mod control_objects;
 mod control_rows;
 mod control_traffic;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Case> {
         following_evpn::CASES,
         underlay_changes::CASES,
         control_rows::CASES,
+        control_corners::CASES,
         control_objects::CASES,
         monitor::CASES,
         reload::CASES,

@@ -282,6 +282,6 @@ fn taken_back() -> Option<u64> {
     arrived
 }
 
-fn occupy(namespace: &Namespace) {
+pub fn occupy(namespace: &Namespace) {
     namespace.run(&["ip", "link", "add", DEVICE, "type", "veth", "peer", "name", "other"]);
 }

@@ -82,7 +82,7 @@ pub(super) fn verdict(result: &Verified, repair: bool, text: String) -> Result<S
         return Err(Failure::AfterResult(text, error));
     }
     let hint = match repair {
-        true => "see what overlane's log says",
+        true => "what is not repaired is yours to mend, or overlane's log says why",
         false => "`overlane verify --repair` puts right what it can",
     };
     let are = if left == 1 { "thing is" } else { "things are" };

@@ -103,7 +103,7 @@ fn remove_leftover(netlink: &mut Netlink, name: &str) -> Result<()> {
         bail!("its device {name} is in use by {owner}; stop it first");
     }
     netlink.delete_link(link.index)?;
-    tracing::warn!("removed {name}, left over by an instance that was killed");
+    tracing::warn!("removed a left-over {name}, which nobody used any more");
     Ok(())
 }
 

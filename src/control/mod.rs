@@ -38,7 +38,7 @@ pub mod state;
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
@@ -127,7 +127,8 @@ pub struct Control {
     care: Care,
     tick: Arc<Tick>,
     started: Instant,
-    created: SystemTime,
+    /// When a port's socket was last closed.
+    last_closed: Option<Instant>,
     /// Routes, neighbours or the underlay's link may have changed.
     hops_stale: bool,
     /// Ports have gone whose learned rows are still there.
@@ -260,7 +261,10 @@ impl Control {
                 (true, false) => "has no carrier: its cable or its far end is out",
                 (true, true) => "is up",
             };
-            tracing::warn!("port {}: {} {news}", port.name, port.device);
+            match state {
+                PortState::Up => tracing::info!("port {}: {} {news}", port.name, port.device),
+                _ => tracing::warn!("port {}: {} {news}", port.name, port.device),
+            }
             port.state = state;
             let news = port_news(port);
             self.monitors.tell(match state {
@@ -303,6 +307,7 @@ impl Control {
                     // The port's record has let go of its status, so this closes the socket.
                     match socket.close() {
                         Ok(closed) => {
+                            self.last_closed = Some(Instant::now());
                             self.workers[worker].tell(ToWorker::Reclaim(closed));
                         }
                         Err(_) => tracing::error!("a socket of a gone port is still in use"),

@@ -25,6 +25,9 @@ impl Control {
         self.apply(&difference, Origin::File, Care::Whole)?;
         self.plan = Plan { networks: Vec::new(), ..new };
         let result = counts(&difference);
+        if result != Reloaded::default() {
+            self.restore_more();
+        }
         self.tell_row_changes();
         self.monitors.tell(News::Reload { result });
         tracing::info!("reloaded {}: {}", self.plan.path.display(), in_words(&result));

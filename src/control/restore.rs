@@ -1,6 +1,6 @@
 //! What came by command before a restart comes back, in the order in which it came.
 //!
-//! Called once at start, after the file is in effect. What cannot come back (its network is gone,
+//! Called at start, after the file is in effect, and when a reload has changed it. What cannot come back (its network is gone,
 //! the file has its name now) is told in the log, stays in the state file, and is shown by
 //! `overlane verify`: it is the operator's to settle, not ours to lose.
 
@@ -18,15 +18,41 @@ pub struct Unrestored {
     pub why: String,
     /// The network that its command names, if it names one.
     network: Option<String>,
+    /// Its command.
+    value: Value,
 }
 
 impl Control {
     pub(super) fn restore(&mut self, saved: Vec<(String, Value)>) {
         let count = saved.len();
+        self.bring_back_saved(saved);
+        // It is in the file already, as it was read.
+        self.unsaved.clear();
+        if count > 0 {
+            let back = count - self.unrestored.len();
+            tracing::info!("changes by command that are back: {back}, from {}", self.kept_in());
+        }
+    }
+
+    /// The file has changed: what could not come back may do so now.
+    pub(super) fn restore_more(&mut self) {
+        let kept = std::mem::take(&mut self.unrestored);
+        if kept.is_empty() {
+            return;
+        }
+        let count = kept.len();
+        self.bring_back_saved(kept.into_iter().map(|kept| (kept.name, kept.value)).collect());
+        let back = count - self.unrestored.len();
+        if back > 0 {
+            tracing::info!("changes by command that are back: {back}");
+        }
+    }
+
+    fn bring_back_saved(&mut self, saved: Vec<(String, Value)>) {
         self.care = Care::Patient;
         for (name, value) in saved {
             let network = value.get("network").and_then(Value::as_str).map(str::to_owned);
-            let command = serde_json::from_value::<Command>(value);
+            let command = serde_json::from_value::<Command>(value.clone());
             let outcome = command.map_err(anyhow::Error::from).and_then(|command| {
                 let done = self.perform(&command)?;
                 ensure!(done["changed"] != false, "the file has it too, the same");
@@ -35,16 +61,10 @@ impl Control {
             if let Err(error) = outcome {
                 let why = format!("{error:#}");
                 tracing::warn!("{} keeps {name}, which cannot come back: {why}", self.kept_in());
-                self.unrestored.push(Unrestored { name, why, network });
+                self.unrestored.push(Unrestored { name, why, network, value });
             }
         }
         self.care = Care::Whole;
-        // It is in the file already, as it was read.
-        self.unsaved.clear();
-        if count > 0 {
-            let back = count - self.unrestored.len();
-            tracing::info!("changes by command that are back: {back}, from {}", self.kept_in());
-        }
     }
 
     /// Gives up what is kept and could not come back, by the parts of its name in the state file:

@@ -1,6 +1,6 @@
 //! The answers to read commands: rows of what the control thread wants and knows.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::SystemTime};
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json, to_value};
@@ -246,7 +246,8 @@ impl Control {
     fn inspect(&self, name: &str) -> Result<Value> {
         let networks: Vec<_> = self.truth.networks().map(|(_, network)| network).collect();
         let subnets = inspect::subnets(&networks, name);
-        let Some(mut inspected) = inspect::network(&subnets, self.created) else {
+        let created = subnets.first().map_or_else(SystemTime::now, |subnet| subnet.created);
+        let Some(mut inspected) = inspect::network(&subnets, created) else {
             let mut names: Vec<_> =
                 networks.iter().map(|network| network.plan.name.as_str()).collect();
             names.dedup();

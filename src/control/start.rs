@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -102,7 +102,7 @@ impl Control {
             care: Care::Whole,
             tick,
             started: now,
-            created: SystemTime::now(),
+            last_closed: None,
             hops_stale: true,
             ports_went: false,
             small_tables_stale: false,

@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
+    time::SystemTime,
 };
 
 use smallvec::SmallVec;
@@ -61,12 +62,16 @@ pub struct Network {
     pub plan: NetworkPlan,
     /// Whose it is.
     pub by: Origin,
+    /// Since when it is there.
+    pub created: SystemTime,
     /// The MTU of its endpoints.
     pub mtu: u16,
     /// In the order in which they came.
     pub endpoints: BTreeMap<EndpointNumber, EndpointRecord>,
     /// By name: one on each node at most.
     names: HashMap<String, SmallVec<[EndpointNumber; 1]>>,
+    /// Those of endpoints on this node, which answer for themselves: the newest of each.
+    local_addresses: HashMap<IpAddr, EndpointNumber>,
     /// VTEPs that floods go to because somebody said so of the all-zero MAC.
     pub floods: BTreeMap<VtepIx, Vec<Claimant>>,
 }
@@ -78,6 +83,8 @@ impl Network {
             mtu: plan.mtu.unwrap_or(default_mtu),
             plan,
             by,
+            created: SystemTime::now(),
+            local_addresses: HashMap::new(),
             endpoints: BTreeMap::new(),
             names: HashMap::new(),
             floods: BTreeMap::new(),
@@ -113,12 +120,18 @@ impl Network {
     /// Adds an endpoint.
     pub fn add(&mut self, number: EndpointNumber, record: EndpointRecord) {
         self.names.entry(record.plan.name.clone()).or_default().push(number);
+        if record.plan.peer().is_none() {
+            self.local_addresses.extend(record.plan.addresses().map(|address| (address, number)));
+        }
         self.endpoints.insert(number, record);
     }
 
     /// Takes an endpoint out.
     pub fn remove(&mut self, number: EndpointNumber) -> Option<EndpointRecord> {
         let record = self.endpoints.remove(&number)?;
+        if record.plan.peer().is_none() {
+            self.local_addresses.retain(|_, named| *named != number);
+        }
         if let Some(numbers) = self.names.get_mut(&record.plan.name) {
             numbers.retain(|named| *named != number);
             if numbers.is_empty() {
@@ -126,6 +139,11 @@ impl Network {
             }
         }
         Some(record)
+    }
+
+    /// The endpoint on this node with that address.
+    pub fn local_at(&self, address: IpAddr) -> Option<&EndpointRecord> {
+        self.endpoints.get(self.local_addresses.get(&address)?)
     }
 
     /// The ports of its local endpoints, in order.

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Bytes read at once.
@@ -26,7 +26,12 @@ pub(super) struct Input {
     has_ended: bool,
     /// Lines taken.
     number: usize,
+    /// What comes up to the next newline is the rest of a line that was too long.
+    is_skipping: bool,
 }
+
+/// A line without its newline, or why it is none.
+pub(super) type Line<'l> = Result<&'l str, String>;
 
 impl Input {
     /// `-` is standard input.
@@ -44,29 +49,47 @@ impl Input {
     }
 
     pub(super) fn new(name: String, source: File) -> Input {
-        Input { name, source, buffer: Vec::new(), start: 0, has_ended: false, number: 0 }
+        Input {
+            name,
+            source,
+            buffer: Vec::new(),
+            start: 0,
+            has_ended: false,
+            number: 0,
+            is_skipping: false,
+        }
     }
 
-    /// The next line that is there already, without its newline, and its number from 1.
-    ///
-    /// # Errors
-    /// It is not text, or too long.
-    pub(super) fn line(&mut self) -> anyhow::Result<Option<(usize, &str)>> {
+    /// The next line that is there already, and its number from 1.
+    pub(super) fn line(&mut self) -> Option<(usize, Line<'_>)> {
+        if self.is_skipping && !self.skip() {
+            return None;
+        }
         let rest = &self.buffer[self.start..];
-        let (line, taken) = match rest.iter().position(|byte| *byte == b'\n') {
+        let newline = rest.iter().position(|byte| *byte == b'\n');
+        let (line, taken) = match newline {
             Some(at) => (&rest[..at], at + 1),
             None if self.has_ended && !rest.is_empty() => (rest, rest.len()),
-            None if rest.len() <= LINE_MAX => return Ok(None),
+            None if rest.len() <= LINE_MAX => return None,
             None => (rest, rest.len()),
         };
         self.start += taken;
         self.number += 1;
-        let (name, number) = (&self.name, self.number);
         if line.len() > LINE_MAX {
-            bail!("batch {name}:{number}: the line is longer than {LINE_MAX} bytes");
+            self.is_skipping = newline.is_none();
+            return Some((self.number, Err(format!("the line is longer than {LINE_MAX} bytes"))));
         }
-        let line = std::str::from_utf8(line);
-        Ok(Some((number, line.with_context(|| format!("batch {name}:{number}: not text"))?)))
+        let line = std::str::from_utf8(line).map_err(|error| format!("not text: {error}"));
+        Some((self.number, line))
+    }
+
+    /// Passes over the rest of a line: whether its end was there.
+    fn skip(&mut self) -> bool {
+        let rest = &self.buffer[self.start..];
+        let newline = rest.iter().position(|byte| *byte == b'\n');
+        self.start += newline.map_or(rest.len(), |at| at + 1);
+        self.is_skipping = newline.is_none();
+        newline.is_some()
     }
 
     /// Whether [`Input::fill`] would not wait.
@@ -116,15 +139,12 @@ mod tests {
         let mut found = Vec::new();
         loop {
             match input.line() {
-                Ok(Some((number, line))) => found.push(format!("{number} {line}")),
-                Ok(None) => match input.fill() {
-                    Ok(true) => {}
-                    Ok(false) => return found,
-                    Err(error) => panic!("{error}"),
-                },
-                Err(error) => {
-                    found.push(format!("{error:#}"));
-                    return found;
+                Some((number, Ok(line))) => found.push(format!("{number} {line}")),
+                Some((number, Err(why))) => found.push(format!("{number}: {why}")),
+                None => {
+                    if !input.fill().unwrap() {
+                        return found;
+                    }
                 }
             }
         }
@@ -149,9 +169,20 @@ mod tests {
 
     #[test]
     fn what_is_no_text_or_too_long_is_refused_by_its_number() {
-        assert!(lines(b"a\n\xff\n")[1].starts_with("batch x:2: not text"));
-        assert!(lines(&[b'a'; LINE_MAX + 1])[0].starts_with("batch x:1: the line is longer"));
+        let found = lines(b"a\n\xff\nb\n");
+        assert!(found[1].starts_with("2: not text"), "{found:?}");
+        assert_eq!(found[2], "3 b");
         assert_eq!(lines(&[b'a'; LINE_MAX]).len(), 1);
+        for (long, end) in [(1, ""), (1, "\nb\nc"), (3 * BLOCK, ""), (3 * BLOCK, "\nb\nc")] {
+            let mut text = vec![b'a'; LINE_MAX + long];
+            text.extend(end.bytes());
+            let found = lines(&text);
+            assert!(found[0].starts_with("1: the line is longer"), "{found:?}");
+            let rest: Vec<_> = end.split_terminator('\n').skip(1).collect();
+            let numbered: Vec<_> =
+                (2..).zip(&rest).map(|(n, line)| format!("{n} {line}")).collect();
+            assert_eq!(found[1..], numbered);
+        }
     }
 
     #[test]
@@ -161,12 +192,12 @@ mod tests {
         assert!(!input.is_ready());
         writer.write_all(b"one\ntw").unwrap();
         assert!(input.is_ready() && input.fill().unwrap());
-        assert_eq!(input.line().unwrap(), Some((1, "one")));
-        assert_eq!(input.line().unwrap(), None);
+        assert_eq!(input.line(), Some((1, Ok("one"))));
+        assert_eq!(input.line(), None);
         assert!(!input.is_ready());
         drop(writer);
         assert!(input.is_ready() && input.fill().unwrap());
-        assert_eq!(input.line().unwrap(), Some((2, "tw")));
+        assert_eq!(input.line(), Some((2, Ok("tw"))));
         assert!(!input.fill().unwrap());
     }
 }

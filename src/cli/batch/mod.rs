@@ -59,7 +59,11 @@ pub(super) fn run(socket: &Path, path: &Path, force: bool, json: bool) -> Result
         (Ok(()), []) => None,
         (Ok(()), [only]) if !force => Some(refusal(&input.name, only)),
         (Ok(()), lines) => {
-            Some(anyhow!("batch {}: {} lines refused, {done} done", input.name, lines.len()))
+            let refused = match lines.len() {
+                1 => "1 line".to_owned(),
+                many => format!("{many} lines"),
+            };
+            Some(anyhow!("batch {}: {refused} refused, {done} done", input.name))
         }
     };
     let text = match json {
@@ -110,18 +114,14 @@ impl<'a> Batch<'a> {
         self.connect()?;
         while !self.is_over() {
             match input.line() {
-                Ok(Some((number, line))) => self.take(number, line)?,
-                Ok(None) => {
+                Some((number, line)) => self.take(number, line)?,
+                None => {
                     if !input.is_ready() {
                         self.flush()?;
                     }
                     if self.is_over() || !input.fill()? {
                         break;
                     }
-                }
-                Err(error) => {
-                    self.flush()?;
-                    return if self.is_over() { Ok(()) } else { Err(error) };
                 }
             }
         }
@@ -133,7 +133,11 @@ impl<'a> Batch<'a> {
         !self.force && !self.summary.refused.is_empty()
     }
 
-    fn take(&mut self, line: usize, text: &str) -> anyhow::Result<()> {
+    fn take(&mut self, line: usize, text: input::Line<'_>) -> anyhow::Result<()> {
+        let text = match text {
+            Ok(text) => text,
+            Err(why) => return self.refuse_unsent(line, why),
+        };
         let words: Vec<&str> =
             text.split_ascii_whitespace().take_while(|word| !word.starts_with('#')).collect();
         if words.is_empty() {
@@ -141,20 +145,22 @@ impl<'a> Batch<'a> {
         }
         let command = match words::command(&words) {
             Ok(command) => command,
-            Err(error) => {
-                // What stands before it is done first, as its number says.
-                self.flush()?;
-                if !self.is_over() {
-                    self.refuse(line, format!("{error:#}"));
-                }
-                return Ok(());
-            }
+            Err(error) => return self.refuse_unsent(line, format!("{error:#}")),
         };
         if !self.chunk.push(line, &command)? {
             self.send()?;
             self.chunk.push(line, &command)?;
         }
         if self.chunk.is_full() { self.send() } else { Ok(()) }
+    }
+
+    /// What stands before a line that is no command is done first, as its number says.
+    fn refuse_unsent(&mut self, line: usize, why: String) -> anyhow::Result<()> {
+        self.flush()?;
+        if !self.is_over() {
+            self.refuse(line, why);
+        }
+        Ok(())
     }
 
     /// Sends what there is and waits until it is done.

@@ -102,7 +102,14 @@ fn pair<'a>(words: &mut Words<'a>) -> anyhow::Result<Option<(&'a str, &'a str)>>
         return Ok(Some((key, value)));
     }
     let Some(value) = words.next() else {
-        bail!("`{key}` needs a value after it");
+        let is_key = key.starts_with(|first: char| first.is_ascii_alphabetic());
+        match is_key && !key.contains([':', '/']) {
+            true => bail!("`{key}` needs a value after it"),
+            false => bail!(
+                "`{key}` has no key before it: the name stands first, then come KEY VALUE pairs; a \
+                 word is missing"
+            ),
+        }
     };
     Ok(Some((key, value)))
 }

@@ -283,6 +283,8 @@ fn wrong_words_are_refused_by_name() {
         ("fdb add", "fdb add: which MAC? it comes first"),
         ("fdb add x dev app.1", "fdb add: `x` is not a MAC address like 02:42:0a:00:01:03"),
         ("fdb add 02:42:0a:00:01:09", "fdb add: where is 02:42:0a:00:01:09? use `dev vxlan0 dst"),
+        ("network add vni 5000 subnet 10.5.0.0/24", "`10.5.0.0/24` has no key before it"),
+        ("endpoint add app mynet netns n1 address 10.0.1.9", "`10.0.1.9` has no key before it"),
         ("fdb add 02:42:0a:00:01:09 dev", "fdb add: `dev` needs a value after it"),
         ("fdb add 02:42:0a:00:01:09 dev a dev b", "`dev` is given twice"),
         ("fdb add 02:42:0a:00:01:09 dst x", "fdb add: dst `x`: invalid IP address syntax"),

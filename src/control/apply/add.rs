@@ -1,6 +1,6 @@
 //! The half of a change that adds: peers and networks first, then the endpoints that name them.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -20,6 +20,17 @@ use crate::{
     },
     tables::{BridgeIx, Endpoint, FdbKey, Gateway, Neighbour, Owner, PortIx, UNDERLAY},
 };
+
+/// The kernel frees a device's queue a while after its socket was closed: xp_release_deferred in
+/// net/xdp/xsk_buff_pool.c.
+const QUEUE_FREE_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is asked.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::ResourceBusy;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_busy))
+}
 
 impl Control {
     /// Adds and changes what a difference adds and changes. What would take it back goes to
@@ -299,8 +310,15 @@ impl Control {
             endpoints::make_device(&mut self.netlink, &network.plan, plan, host_mac, queues, mtu)?;
         let device = endpoints::host_device(plan);
         let record = &mut self.ports[usize::from(port.0)];
-        let attached =
-            record.attach(&mut self.netlink, &self.workers, &self.plan.tuning, &self.access);
+        let attached = loop {
+            let attached =
+                record.attach(&mut self.netlink, &self.workers, &self.plan.tuning, &self.access);
+            let closed = self.last_closed.is_some_and(|at| at.elapsed() < QUEUE_FREE_WITHIN);
+            match attached {
+                Err(error) if closed && is_busy(&error) => std::thread::sleep(ASK_AGAIN),
+                attached => break attached,
+            }
+        };
         if made && attached.is_ok() {
             self.made.insert(device);
         } else if made {

@@ -26,6 +26,18 @@ impl Control {
                 self.claimant_name(key.0, by)
             );
         }
+        let network = self.truth.network(key.0);
+        if let Some(local) = network.and_then(|network| network.local_at(key.1))
+            && local.plan.mac != neighbour.mac
+        {
+            bail!(
+                "{}: it is {}'s, of endpoint {} on this node: `overlane neigh replace` would answer \
+                 for it",
+                key.1,
+                local.plan.mac,
+                local.plan.name
+            );
+        }
         Ok(self.put_neighbour(key, neighbour, command))
     }
 

@@ -247,8 +247,21 @@ impl Control {
     fn wanted_peer_at(&self, dst: IpAddr) -> Result<VtepIx> {
         let stays =
             |vtep: &VtepIx| self.truth.peer(*vtep).is_some_and(|peer| peer.by != Origin::Followed);
-        self.truth.peer_at(dst).filter(stays).with_context(|| {
-            format!("no peer has the address {dst}: `overlane peer add NAME {dst}` makes one")
+        let own = self.underlay.address;
+        if dst == own {
+            bail!(
+                "{dst} is this node's own VTEP: give another node's, or `dev PORT` for a port here"
+            );
+        }
+        if dst.is_ipv4() != own.is_ipv4() {
+            bail!("{dst} is of another IP version than this node's VTEP, {own}");
+        }
+        self.truth.peer_at(dst).filter(stays).with_context(|| match self.truth.peer_at(dst) {
+            Some(_) => format!(
+                "only rows of a followed device name {dst}: `overlane peer add NAME {dst}` makes it \
+                 a peer that stays"
+            ),
+            None => format!("no peer has the address {dst}: `overlane peer add NAME {dst}` makes one"),
         })
     }
 

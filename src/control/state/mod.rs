@@ -16,7 +16,7 @@ mod record;
 
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -25,6 +25,7 @@ use anyhow::Context;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use serde_json::Value;
 
+use failure::Failure;
 use journal::Journal;
 use place::Place;
 
@@ -56,7 +57,11 @@ pub struct State {
     /// `None` only while it is dropped.
     saves: Option<Sender<Save>>,
     writing: Option<JoinHandle<()>>,
+    trouble: Trouble,
 }
+
+/// Why what was saved last is not on disk, if it is not.
+type Trouble = Arc<Mutex<Option<String>>>;
 
 impl State {
     /// Opens `DIRECTORY/NODE.state` and locks it, and returns what it holds: each key with its
@@ -73,16 +78,23 @@ impl State {
         let (journal, rows) = Journal::open(Place::new(directory, node)?)?;
         let path = journal.path().to_owned();
         let (saves, waiting) = channel::unbounded();
+        let trouble = Trouble::default();
+        let tell = Arc::clone(&trouble);
         let writing = thread::Builder::new()
             .name("state".into())
-            .spawn(move || write_groups(journal, &waiting))
+            .spawn(move || write_groups(journal, &waiting, &tell))
             .with_context(|| format!("state file {}: cannot start its thread", path.display()))?;
-        Ok((State { path, saves: Some(saves), writing: Some(writing) }, rows))
+        Ok((State { path, saves: Some(saves), writing: Some(writing), trouble }, rows))
     }
 
     /// The file, whether it is there yet or not.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Why what was saved last is not on disk, if it is not, as far as that is known.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().map_or(None, |trouble| trouble.clone())
     }
 
     /// Has `changes` made durable, all of them or none, after those of earlier saves; returns
@@ -134,7 +146,7 @@ impl Drop for State {
 }
 
 /// The thread `state`: groups what is waiting until the [`State`] is dropped.
-fn write_groups(mut journal: Journal, waiting: &Receiver<Save>) {
+fn write_groups(mut journal: Journal, waiting: &Receiver<Save>, trouble: &Trouble) {
     journal.compact_if_worth_it();
     loop {
         let first = if journal.is_behind() {
@@ -143,20 +155,28 @@ fn write_groups(mut journal: Journal, waiting: &Receiver<Save>) {
             waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         match first {
-            Ok(first) => write_group(&mut journal, first, waiting),
-            // Who saved it was told that it failed; if it fails again, there is nobody to tell.
-            Err(RecvTimeoutError::Timeout) => _ = journal.commit(),
+            Ok(first) => write_group(&mut journal, first, waiting, trouble),
+            // Who saved it was told that it failed.
+            Err(RecvTimeoutError::Timeout) => note(trouble, &journal.commit()),
             Err(RecvTimeoutError::Disconnected) => break,
         }
         journal.compact_if_worth_it();
     }
-    if journal.is_behind() {
-        let _ = journal.commit();
+    if journal.is_behind()
+        && let Err(failure) = journal.commit()
+    {
+        tracing::error!("the last changes by command are lost with this end: {failure}");
+    }
+}
+
+fn note(trouble: &Trouble, outcome: &Result<(), Failure>) {
+    if let Ok(mut trouble) = trouble.lock() {
+        *trouble = outcome.as_ref().err().map(ToString::to_string);
     }
 }
 
 /// Writes `first` and what is waiting behind it, with one fdatasync for all of it.
-fn write_group(journal: &mut Journal, first: Save, waiting: &Receiver<Save>) {
+fn write_group(journal: &mut Journal, first: Save, waiting: &Receiver<Save>, trouble: &Trouble) {
     let mut dones = Vec::new();
     let mut changes = 0;
     let mut next = Some(first);
@@ -166,7 +186,9 @@ fn write_group(journal: &mut Journal, first: Save, waiting: &Receiver<Save>) {
         dones.push(save.done);
         next = if changes < GROUP_CHANGES { waiting.try_recv().ok() } else { None };
     }
-    let result = journal.commit().map_err(|failure| failure.of_a_save(RETRY));
+    let outcome = journal.commit();
+    note(trouble, &outcome);
+    let result = outcome.map_err(|failure| failure.of_a_save(RETRY));
     for done in dones {
         done(result.clone());
     }

@@ -103,6 +103,10 @@ impl Control {
 
     /// Kind `state`.
     pub(super) fn look_at_unrestored(&self, found: &mut Findings) {
+        if let Some(why) = self.state.trouble() {
+            let name = self.state.path().display().to_string();
+            found.add("state", None, || [name, "every change by command on disk".into(), why]);
+        }
         for one in &self.unrestored {
             found.add("state", None, || [one.name.clone(), "in effect".into(), one.why.clone()]);
         }

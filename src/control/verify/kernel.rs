@@ -61,6 +61,10 @@ impl Control {
             let there = "no carrier: its cable or its far end is out";
             differs(None, format!("{} with a carrier", port.device), there.into());
         }
+        if let Some(mtu) = self.mtu_of(port).filter(|mtu| !is_ours && *mtu > link.mtu) {
+            let there = format!("{} (`ip link set {} mtu {mtu}`)", link.mtu, link.name);
+            differs(None, format!("{} mtu {mtu} or more", port.device), there);
+        }
         if let Some(mtu) = self.mtu_of_made(port).filter(|mtu| *mtu != link.mtu) {
             let mend = Some(Mend::Furnish(port.ix));
             differs(mend, format!("{} mtu {mtu}", port.device), link.mtu.to_string());
@@ -69,9 +73,13 @@ impl Control {
 
     /// The MTU of a device that was made here.
     fn mtu_of_made(&self, port: &PortRecord) -> Option<u32> {
+        self.mtu_of(port).filter(|_| self.made.contains(&port.device))
+    }
+
+    /// The MTU of an access port's network.
+    fn mtu_of(&self, port: &PortRecord) -> Option<u32> {
         let Role::Access(bridge) = port.role else { return None };
-        let network = self.truth.network(bridge)?;
-        self.made.contains(&port.device).then_some(u32::from(network.mtu))
+        Some(u32::from(self.truth.network(bridge)?.mtu))
     }
 
     /// Kinds `underlay` and `vni`.

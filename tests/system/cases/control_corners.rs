@@ -18,14 +18,18 @@ use crate::support::{
 
 pub const CASES: &[Case] = &[
     Case::new("case_control_port_that_goes_while_it_speaks", &["bridge"], goes_while_it_speaks),
+    Case::new("case_control_device_comes_again_at_once", &[], comes_again_at_once),
     Case::new("case_control_names_are_a_networks", &[], names_are_a_networks),
     Case::new("case_control_refused_reload_leaves_newer_words", &[], leaves_newer_words),
     Case::new("case_control_gateway_of_a_container_by_command", &[], gateway_in_use),
     Case::new("case_state_names_with_slashes", &[], names_with_slashes),
+    Case::new("case_state_back_with_a_reload", &[], back_with_a_reload),
     Case::new("case_state_kept_beside_the_file", &[], kept_beside_the_file),
 ];
 
 const PEERS: [&str; 2] = ["peer", "list"];
+const FDB: [&str; 2] = ["fdb", "show"];
+const NEIGHBOURS: [&str; 2] = ["neigh", "show"];
 
 /// Rounds of a port that comes, speaks and goes.
 const ROUNDS: usize = 5;
@@ -60,6 +64,22 @@ fn goes_while_it_speaks() {
         overlane.command("endpoint del other");
     }
     overlane.assert_frames_reconcile();
+}
+
+/// The kernel frees the queue of a closed socket a while later.
+fn comes_again_at_once() {
+    let underlay = Underlay::routed(1);
+    let node1 = &underlay.node1.namespace;
+    node1.run(&["ip", "link", "add", "tap0", "type", "veth", "peer", "name", "tap1"]);
+    node1.run(&["ip", "link", "set", "tap0", "up"]);
+    let overlane = Overlane::start(node1, &node1_profile().text());
+    let add = "endpoint add tap network mynet device tap0 mac 02:42:0a:00:01:08";
+    for _ in 0..ROUNDS {
+        overlane.command(add);
+        overlane.command("endpoint del tap");
+    }
+    let lines = format!("{add}\nendpoint del tap\n").repeat(ROUNDS);
+    assert!(overlane.batch(&lines, &[]).status.success());
 }
 
 /// As in the file, and one name in two subnets would be one record in the state file.
@@ -161,6 +181,28 @@ fn names_with_slashes() {
     node.start();
     assert!(!node.text().contains(&format!("keeps {saved},")), "{}", node.text());
     assert!(node.has(PEERS, "name", "dc1%2Fnode5"));
+}
+
+/// What could not come back at start does so when the file is put right.
+fn back_with_a_reload() {
+    let underlay = Underlay::routed(1);
+    let mut node = LastingNode::new(&underlay.node1.namespace, &node1_profile().text());
+    node.start();
+    node.does(&format!("fdb add 02:42:0a:00:01:61 dst {NODE2}"));
+    node.does("neigh add 10.0.1.97 lladdr 02:42:0a:00:01:61");
+    let before = [FDB, NEIGHBOURS].map(|list| node.json(&list));
+    node.stop();
+    node.set_profile(&node1_profile().text().replace("vni = 4097", "vni = 4098"));
+    node.start();
+    assert_says(&node.text(), &["keeps fdb/4097/02:42:0a:00:01:61", "keeps neigh/4097/10.0.1.97"]);
+    node.set_profile(&node1_profile().text());
+    node.does("reload");
+    assert_eq!([FDB, NEIGHBOURS].map(|list| node.json(&list)), before);
+    let verified = String::from_utf8_lossy(&node.client(&["verify"]).stdout).into_owned();
+    assert!(!verified.contains("state"), "{verified}");
+    node.kill();
+    node.start();
+    assert_eq!([FDB, NEIGHBOURS].map(|list| node.json(&list)), before);
 }
 
 /// What the file has now too, the same, is told, and given up by its `del`.

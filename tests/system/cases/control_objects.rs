@@ -199,7 +199,7 @@ fn large_batch() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_says(
         &String::from_utf8_lossy(&output.stderr),
-        &["rows.txt:3: ", "1 lines refused, 2 done"],
+        &["rows.txt:3: ", "1 line refused, 2 done"],
     );
     assert!(overlane.rows("fdb show", "mac", &mac(2)).is_empty(), "after the refused one");
 

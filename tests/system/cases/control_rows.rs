@@ -280,6 +280,9 @@ fn neighbour_rows() {
     assert!(!asked(GUEST).contains("lladdr"), "nobody answers any more");
     overlane.refused(&format!("neigh del {GUEST}"));
 
+    // app.1 answers for itself.
+    assert_says(&overlane.refused(&format!("neigh add {APP1} lladdr {first}")), &["app.1"]);
+
     // app.2's, by the file.
     let why = overlane.refused(&format!("neigh del {APP2}"));
     assert_says(&why, &["endpoint app.2"]);

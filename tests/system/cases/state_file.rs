@@ -177,8 +177,11 @@ fn directory_is_a_file() {
         assert!(node.has(PEERS, "name", "p1"), "it is in effect");
     }
     assert_eq!(fs::read_to_string(node.state_directory()).expect("the file"), "mine");
+    let verified = || String::from_utf8_lossy(&node.client(&["verify"]).stdout).into_owned();
+    assert!(verified().contains("every change by command on disk"), "{}", verified());
     fs::remove_file(node.state_directory()).expect("remove it");
     node.does("peer add p2 198.51.100.2");
+    assert!(!verified().contains("on disk"), "{}", verified());
     node.kill();
     node.start();
     assert!(node.has(PEERS, "name", "p1") && node.has(PEERS, "name", "p2"), "{}", node.text());

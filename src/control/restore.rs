@@ -1,8 +1,8 @@
 //! What came by command before a restart comes back, in the order in which it came.
 //!
-//! Called at start, after the file is in effect, and when a reload has changed it. What cannot come back (its network is gone,
-//! the file has its name now) is told in the log, stays in the state file, and is shown by
-//! `overlane verify`: it is the operator's to settle, not ours to lose.
+//! Called at start, after the file is in effect, and when a reload has changed it. What cannot
+//! come back (its network is gone, the file has its name now) is told in the log, stays in the
+//! state file, and is shown by `overlane verify`: it is the operator's to settle, not ours to lose.
 
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;

@@ -234,9 +234,9 @@ fn a_port_that_was_idle_is_heard_soon_and_in_order() {
         (0..3000).for_each(|_| assert!(!node.worker.turn()));
         let frames: Vec<_> = (0..100).map(|n| udp(LOCAL_2, APP_2, &[round, n])).collect();
         frames.iter().for_each(|frame| node.put(PORT_2, frame));
-        // 104 ports, two of them a turn.
-        let turns = (1..=52).find(|_| node.worker.turn());
-        assert!(turns.is_some(), "nothing was heard in 52 turns");
+        // 104 ports, one of which at least is looked at in a turn, however short that is.
+        let turns = (1..=104).find(|_| node.worker.turn());
+        assert!(turns.is_some(), "nothing was heard in 104 turns");
         node.settle();
         let sent: Vec<_> = node.take(UNDERLAY).iter().map(|p| open(p).unwrap().inner).collect();
         assert_eq!(sent, frames);
@@ -256,7 +256,8 @@ fn a_new_port_disturbs_nobody_and_idle_ones_can_go() {
     let frame = udp(LOCAL_2, APP_2, b"from one that stayed");
     for port in [PORT_2, PortIx(11), PortIx(39)] {
         node.put(port, &frame);
-        assert!((1..=12).any(|_| node.worker.turn()), "{port:?} was not heard");
+        // 19 are idle.
+        assert!((1..=19).any(|_| node.worker.turn()), "{port:?} was not heard in 19 turns");
         assert_eq!(node.take(UNDERLAY).len(), 1);
     }
     node.far_end(PortIx(12), 1).put(&frame);

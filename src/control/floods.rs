@@ -48,11 +48,9 @@ impl Control {
 
     /// A network goes, and its flood targets with it: those who listen are told of each.
     pub(super) fn tell_floods_gone(&mut self, bridge: BridgeIx) {
-        for (key, row) in self.flood_rows() {
-            if let (Endpoint::Remote(vtep), true) = (row.to, key.bridge() == bridge) {
-                self.tell_flood(bridge, vtep, News::FdbDel);
-            }
-        }
+        let Some(network) = self.truth.network(bridge) else { return };
+        let targets: Vec<_> = network.floods.keys().copied().collect();
+        targets.into_iter().for_each(|vtep| self.tell_flood(bridge, vtep, News::FdbDel));
     }
 
     /// All of them as rows of the all-zero MAC.

@@ -1,6 +1,9 @@
 //! What stands against a change, found before anything is touched.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
+};
 
 use anyhow::{Result, bail};
 
@@ -37,9 +40,7 @@ impl Control {
     pub(super) fn check(&mut self, wanted: &Difference, by: Origin, care: Care) -> Result<()> {
         self.check_numbers(wanted)?;
         let going = self.going(wanted);
-        for name in &wanted.peers_removed {
-            self.check_peer_goes(name, &going)?;
-        }
+        self.check_peers_go(wanted, &going)?;
         for name in &wanted.networks_removed {
             self.check_network_goes(name, &going)?;
         }
@@ -87,16 +88,23 @@ impl Control {
         }
     }
 
-    fn check_peer_goes(&self, name: &str, going: &Going) -> Result<()> {
-        let Some(vtep) = self.truth.peer_named(name) else { return Ok(()) };
+    /// However many go, each table is walked once.
+    fn check_peers_go(&self, wanted: &Difference, going: &Going) -> Result<()> {
+        let names = wanted.peers_removed.iter();
+        let peers: HashMap<VtepIx, &String> =
+            names.filter_map(|name| Some((self.truth.peer_named(name)?, name))).collect();
+        if peers.is_empty() {
+            return Ok(());
+        }
         for (_, network) in self.truth.networks() {
-            let behind = network.endpoints.values().find(|record| {
-                matches!(&record.plan.place, Place::Peer { peer } if peer == name)
-                    && !going.endpoints.contains(&named(network, &record.plan))
+            let behind = network.endpoints.values().find_map(|record| {
+                let peer = record.plan.peer().filter(|peer| going.peers.contains(peer))?;
+                let stays = !going.endpoints.contains(&named(network, &record.plan));
+                stays.then_some((record, peer))
             });
-            if let Some(record) = behind {
+            if let Some((record, peer)) = behind {
                 bail!(
-                    "peer {name}: endpoint {} of network {} is behind it: delete that first \
+                    "peer {peer}: endpoint {} of network {} is behind it: delete that first \
                      (`overlane endpoint del {} network {}`)",
                     record.plan.name,
                     network.plan.name,
@@ -105,24 +113,32 @@ impl Control {
                 );
             }
         }
-        let rows = self.rows_by_command(vtep);
-        if rows > 0 {
-            let address = self.truth.peer(vtep).map(|peer| peer.plan.address.to_string());
+        let rows = self.rows_by_command(|vtep| peers.contains_key(&vtep));
+        if let Some((vtep, rows)) = rows.first_key_value() {
+            let address = self.truth.peer(*vtep).map(|peer| peer.plan.address.to_string());
             bail!(
-                "peer {name}: rows by command name it ({rows}): delete those first (`overlane fdb \
+                "peer {}: rows by command name it ({rows}): delete those first (`overlane fdb \
                  flush dst {} permanent`)",
+                peers[vtep],
                 address.unwrap_or_default()
             );
         }
         Ok(())
     }
 
-    fn rows_by_command(&self, vtep: VtepIx) -> usize {
-        let there = Endpoint::Remote(vtep);
-        let rows = self.truth.macs.iter();
-        let rows = rows.filter(|(_, by, to)| *by == Claimant::Command && *to == there).count();
-        let told = self.truth.networks().filter_map(|(_, network)| network.floods.get(&vtep));
-        rows + told.filter(|by| by.contains(&Claimant::Command)).count()
+    /// How many rows by command name a VTEP, for those that are asked for and have any.
+    fn rows_by_command(&self, is_asked: impl Fn(VtepIx) -> bool) -> BTreeMap<VtepIx, usize> {
+        let rows = self.truth.macs.iter().filter_map(|(_, by, to)| match (by, to) {
+            (Claimant::Command, Endpoint::Remote(vtep)) => Some(vtep),
+            _ => None,
+        });
+        let floods = self.truth.networks().flat_map(|(_, network)| &network.floods);
+        let floods = floods.filter(|(_, by)| by.contains(&Claimant::Command));
+        let mut counts = BTreeMap::new();
+        for vtep in rows.chain(floods.map(|(vtep, _)| *vtep)).filter(|vtep| is_asked(*vtep)) {
+            *counts.entry(vtep).or_default() += 1;
+        }
+        counts
     }
 
     fn check_network_goes(&self, name: &NetworkName, going: &Going) -> Result<()> {

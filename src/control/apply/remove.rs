@@ -1,7 +1,7 @@
 //! The half of a change that takes away: rows first, then what they name, then the devices.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     time::{Duration, Instant},
 };
 
@@ -28,23 +28,24 @@ impl Control {
     /// Removes what a difference removes. Nothing in here can be refused. What would bring it
     /// back goes to `undo`.
     pub(super) fn remove(&mut self, wanted: &Difference, by: Origin, undo: &mut Difference) {
-        let mut ports = Vec::new();
-        for name in &wanted.endpoints_removed {
-            if let Some(record) = self.remove_endpoint(name) {
-                ports.extend(record.port);
-                undo.endpoints_added.push((name.network.clone(), record.plan));
-            }
+        let names = wanted.endpoints_removed.iter();
+        let endpoints: Vec<_> = names.filter_map(|name| self.remove_endpoint(name)).collect();
+        let ports: Vec<_> = endpoints.iter().filter_map(|(_, record)| record.port).collect();
+        let names = wanted.networks_removed.iter();
+        let bridges: Vec<_> = names.filter_map(|name| self.truth.find(name)).collect();
+        bridges.iter().for_each(|bridge| self.stop_following(*bridge));
+        let names = wanted.peers_removed.iter();
+        let (followed, vteps): (Vec<_>, Vec<_>) = names
+            .filter_map(|name| self.truth.peer_named(name))
+            .partition(|vtep| by != Origin::Followed && self.is_followed(*vtep));
+        self.release_rows_of(&ports, &bridges, &vteps);
+        self.tell_row_changes();
+        for (bridge, record) in endpoints {
+            self.tell_endpoint_gone(bridge, record, undo);
         }
-        let bridges: Vec<_> = wanted
-            .networks_removed
-            .iter()
-            .filter_map(|name| self.remove_network(name, undo))
-            .collect();
-        let vteps: Vec<_> = wanted
-            .peers_removed
-            .iter()
-            .filter_map(|name| self.remove_peer(name, by, undo))
-            .collect();
+        bridges.iter().for_each(|bridge| self.remove_network(*bridge, undo));
+        followed.into_iter().for_each(|vtep| self.leave_to_followed_rows(vtep, undo));
+        vteps.iter().for_each(|vtep| self.remove_peer(*vtep, undo));
         if ports.is_empty() && bridges.is_empty() && vteps.is_empty() {
             return;
         }
@@ -67,7 +68,8 @@ impl Control {
         fill::keep_least(self.standing_ports(), &self.workers);
     }
 
-    fn remove_endpoint(&mut self, name: &EndpointName) -> Option<EndpointRecord> {
+    /// Takes an endpoint out of its network, and what it says: where it was.
+    fn remove_endpoint(&mut self, name: &EndpointName) -> Option<(BridgeIx, EndpointRecord)> {
         let bridge = self.truth.find(&name.network)?;
         let (number, _) = self.truth.network(bridge)?.named(name)?;
         let network = self.truth.network_mut(bridge)?;
@@ -79,17 +81,7 @@ impl Control {
         if matches!(record.plan.place, Place::Netns { .. }) {
             self.truth.places.remove(&profile::host_device(&record.plan.id));
         }
-        if let Some(port) = record.port {
-            self.release_port(port);
-        }
-        if self.monitors.any() {
-            self.tell_row_changes();
-            if let Some(network) = self.truth.network(bridge) {
-                let news = self.endpoint_news(network, &record.plan);
-                self.monitors.tell(News::EndpointDel(news));
-            }
-        }
-        Some(record)
+        Some((bridge, record))
     }
 
     /// Withdraws what an endpoint says.
@@ -106,67 +98,81 @@ impl Control {
         }
     }
 
-    /// Rows by command that name a port go with it, and so does what was learned there.
-    fn release_port(&mut self, port: PortIx) {
-        let there = Endpoint::Local(port);
-        let named = self.truth.macs.iter().filter(|(_, by, to)| {
-            *to == there && matches!(by, Claimant::Command | Claimant::Followed)
-        });
-        let named: Vec<_> = named.map(|(key, by, _)| (key, by)).collect();
-        for (key, by) in named {
-            self.release_mac(key, by);
+    /// Rows by command and followed ones that name a port go with it, all of a network go with
+    /// it, and so does what was learned there or behind a peer. However much goes, each table is
+    /// walked once.
+    fn release_rows_of(&mut self, ports: &[PortIx], bridges: &[BridgeIx], vteps: &[VtepIx]) {
+        let ports: HashSet<_> = ports.iter().copied().map(Endpoint::Local).collect();
+        let bridges: HashSet<_> = bridges.iter().copied().collect();
+        let vteps: HashSet<_> = vteps.iter().copied().map(Endpoint::Remote).collect();
+        if !ports.is_empty() || !bridges.is_empty() {
+            let names_port = |by, to| {
+                matches!(by, Claimant::Command | Claimant::Followed) && ports.contains(&to)
+            };
+            let goes = |(key, by, to): &(FdbKey, _, _)| {
+                bridges.contains(&key.bridge()) || names_port(*by, *to)
+            };
+            let macs: Vec<_> = self.truth.macs.iter().filter(goes).collect();
+            for (key, by, _) in macs {
+                self.release_mac(key, by);
+            }
         }
-        self.learning.forget(&mut self.tables.fdb, |_, endpoint| endpoint == there);
+        if !bridges.is_empty() {
+            let owners = self.truth.owners.iter().filter(|((at, _), ..)| bridges.contains(at));
+            let owners: Vec<_> = owners.map(|(key, by, _)| (key, by)).collect();
+            for (key, by) in owners {
+                self.release_address(key, by);
+            }
+        }
+        self.learning.forget(&mut self.tables.fdb, |at, to| {
+            bridges.contains(&at) || ports.contains(&to) || vteps.contains(&to)
+        });
     }
 
-    fn remove_network(&mut self, name: &NetworkName, undo: &mut Difference) -> Option<BridgeIx> {
-        let bridge = self.truth.find(name)?;
-        self.stop_following(bridge);
-        let macs = self.truth.macs.iter().filter(|(key, ..)| key.bridge() == bridge);
-        let macs: Vec<_> = macs.map(|(key, by, _)| (key, by)).collect();
-        for (key, by) in macs {
-            self.release_mac(key, by);
-        }
-        let owners = self.truth.owners.iter().filter(|((at, _), ..)| *at == bridge);
-        let owners: Vec<_> = owners.map(|(key, by, _)| (key, by)).collect();
-        for (key, by) in owners {
-            self.release_address(key, by);
-        }
-        self.learning.forget(&mut self.tables.fdb, |at, _| at == bridge);
+    fn tell_endpoint_gone(
+        &mut self,
+        bridge: BridgeIx,
+        record: EndpointRecord,
+        undo: &mut Difference,
+    ) {
+        let Some(network) = self.truth.network(bridge) else { return };
+        let name = NetworkName::of(&network.plan);
+        let news = self.monitors.any().then(|| self.endpoint_news(network, &record.plan));
+        news.into_iter().for_each(|news| self.monitors.tell(News::EndpointDel(news)));
+        undo.endpoints_added.push((name, record.plan));
+    }
+
+    /// Takes out a network whose rows have gone.
+    fn remove_network(&mut self, bridge: BridgeIx, undo: &mut Difference) {
         self.learning.set_rules(&mut self.tables.fdb, bridge, None, self.tick.now());
         self.tell_row_changes();
         self.tell_floods_gone(bridge);
-        let network = self.truth.remove_network(bridge)?;
+        let Some(network) = self.truth.remove_network(bridge) else { return };
         self.monitors.tell(News::NetworkDel(network_news(&network)));
         undo.networks_added.push(network.plan);
-        Some(bridge)
     }
 
-    fn remove_peer(&mut self, name: &str, by: Origin, undo: &mut Difference) -> Option<VtepIx> {
-        let vtep = self.truth.peer_named(name)?;
-        if by != Origin::Followed && self.is_followed(vtep) {
-            // It stays for the followed rows that name it, by its address.
-            let mut peer = self.truth.peer(vtep)?.clone();
-            undo.peers_added.push(peer.plan.clone());
-            self.monitors.tell(News::PeerDel(peer_news(&peer.plan)));
-            peer.plan.name = self.followed_name(peer.plan.address);
-            peer.by = Origin::Followed;
-            self.hops.set_peer(vtep, &peer.plan);
-            self.monitors.tell(News::PeerAdd(peer_news(&peer.plan)));
-            self.truth.change_peer(vtep, peer);
-            self.hops_stale = true;
-            // It gets no floods as a peer any more.
-            self.small_tables_stale = true;
-            return None;
-        }
-        let there = Endpoint::Remote(vtep);
-        self.learning.forget(&mut self.tables.fdb, |_, endpoint| endpoint == there);
-        self.tell_row_changes();
-        let peer = self.truth.remove_peer(vtep)?;
+    /// A peer that is not wanted any more stays for the followed rows that name it, by its address.
+    fn leave_to_followed_rows(&mut self, vtep: VtepIx, undo: &mut Difference) {
+        let Some(mut peer) = self.truth.peer(vtep).cloned() else { return };
+        undo.peers_added.push(peer.plan.clone());
+        self.monitors.tell(News::PeerDel(peer_news(&peer.plan)));
+        peer.plan.name = self.followed_name(peer.plan.address);
+        peer.by = Origin::Followed;
+        self.hops.set_peer(vtep, &peer.plan);
+        self.monitors.tell(News::PeerAdd(peer_news(&peer.plan)));
+        self.truth.change_peer(vtep, peer);
+        self.hops_stale = true;
+        // It gets no floods as a peer any more.
+        self.small_tables_stale = true;
+    }
+
+    /// Takes out a peer whose rows have gone.
+    fn remove_peer(&mut self, vtep: VtepIx, undo: &mut Difference) {
+        let Some(peer) = self.truth.remove_peer(vtep) else { return };
         self.hops.remove_peer(vtep);
         self.monitors.tell(News::PeerDel(peer_news(&peer.plan)));
         undo.peers_added.push(peer.plan);
-        Some(vtep)
     }
 
     /// Waits until the workers have let go of ports that were detached.

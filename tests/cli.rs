@@ -28,7 +28,7 @@ use std::{
 
 use overlane::control::{
     protocol::{Command, FdbRow},
-    server::{self, Serving},
+    server::{self, Answer, Serving},
 };
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ impl Served {
         let serving = listener
             .serve(move |asked| {
                 let answer = answer(asked.command);
-                asked.reply.send(answer);
+                asked.reply.send(answer.map(Answer::Ready));
             })
             .unwrap();
         Served { directory, _serving: serving }
@@ -117,6 +117,10 @@ fn usage_errors_are_code_2_and_one_chain() {
         (&["stats", "--socket"], "overlane: a value is required for '--socket <PATH>'"),
         (&["fdb", "show", "br0"], "overlane: fdb show: `br0` is no filter"),
         (&["neigh", "show", "x"], "overlane: neigh show: `x` is no filter"),
+        (
+            &["neigh", "show", "dev", "app.1"],
+            "overlane: neigh show: `dev app.1`: neighbour rows are of `dev vxlan0`",
+        ),
         (&["run", "--config", "x", "--socket", "y"], "overlane: --socket is for client commands"),
         (&["--json", "run", "--config", "x"], "overlane: --json is for commands that print"),
     ] {

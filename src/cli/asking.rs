@@ -5,14 +5,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use super::{
     Failure,
     args::{EndpointAction, FdbAction, NeighAction, NetworkAction, PeerAction, Words},
     client, lists, results, rows, words,
 };
-use crate::control::protocol::{Command, Done, FdbRow, NeighRow, Verified};
+use crate::control::protocol::{Command, Done, Verified};
 
 /// Whom to ask, and how to print what it says.
 pub(super) struct Client<'a> {
@@ -28,9 +27,7 @@ impl Client<'_> {
                 let filter = words::fdb_filter(&mut words::Words::new(&words))
                     .context("fdb show")
                     .map_err(Failure::BadInput)?;
-                let mut rows: Vec<FdbRow> = self.ask(Command::FdbShow)?;
-                rows.retain(|row| words::fdb_takes(&filter, row));
-                Ok(self.laid_out(&rows, rows::fdb)?)
+                Ok(self.shown(Command::FdbShow(filter), rows::fdb)?)
             }
             FdbAction::Add(words) => self.write("fdb", "add", &words),
             FdbAction::Append(words) => self.write("fdb", "append", &words),
@@ -50,9 +47,7 @@ impl Client<'_> {
                 let filter = words::neigh_filter(&mut words::Words::new(&words))
                     .context("neigh show")
                     .map_err(Failure::BadInput)?;
-                let mut rows: Vec<NeighRow> = self.ask(Command::NeighShow)?;
-                rows.retain(|row| filter.takes(row));
-                Ok(self.laid_out(&rows, rows::neighbours)?)
+                Ok(self.shown(Command::NeighShow(filter), rows::neighbours)?)
             }
             NeighAction::Add(words) => self.write("neigh", "add", &words),
             NeighAction::Replace(words) => self.write("neigh", "replace", &words),
@@ -109,7 +104,7 @@ impl Client<'_> {
     }
 
     fn ask<Rows: DeserializeOwned>(&self, command: Command) -> anyhow::Result<Rows> {
-        understood(client::ask(self.socket, command)?)
+        client::ask(self.socket, command)
     }
 
     fn laid_out<Rows: Serialize>(
@@ -130,11 +125,4 @@ fn read(object: &str, verb: &str, Words { words }: &Words) -> Result<Command, Fa
 
 fn borrowed(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
-}
-
-/// The answer as the rows or the object that the command promises.
-pub(super) fn understood<Rows: DeserializeOwned>(answer: Value) -> anyhow::Result<Rows> {
-    serde_json::from_value(answer).context(
-        "the answer is not understood: use the `overlane` command of the running overlane's release",
-    )
 }

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::anyhow;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::control::{
-    protocol::{Command, Outcome, Request, Response, VERSION},
+    protocol::{Command, Request, VERSION},
     server::{ANSWER_WITHIN, answer_within},
 };
 
@@ -21,7 +22,7 @@ use crate::control::{
 ///
 /// # Errors
 /// Nobody listens there, it does not answer in time, it is of another version, or it refuses.
-pub(super) fn ask(socket: &Path, command: Command) -> anyhow::Result<Value> {
+pub(super) fn ask<T: DeserializeOwned>(socket: &Path, command: Command) -> anyhow::Result<T> {
     let patience = patience(&command);
     let mut connection = Connection::open(socket)?;
     connection.send(&request_line(command)?, patience)?;
@@ -76,11 +77,11 @@ impl Connection {
         }
     }
 
-    /// Waits for the answer to the last request.
+    /// Waits for the answer to the last request: the rows or the object that it promises.
     ///
     /// # Errors
     /// None in time, one that is not overlane's, or a refusal.
-    pub(super) fn answer(&mut self) -> anyhow::Result<Value> {
+    pub(super) fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
         let line = self.line().map_err(|error| self.unanswered(&error))?;
         read_response(&self.socket, &line)
     }
@@ -121,22 +122,55 @@ impl Connection {
     }
 }
 
-fn read_response(socket: &Path, line: &[u8]) -> anyhow::Result<Value> {
+/// A [`Response`](crate::control::protocol::Response), its result read as what it is at once:
+/// there may be a million rows.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: DeserializeOwned"))]
+struct Answered<T> {
+    version: u32,
+    #[serde(default, deserialize_with = "present")]
+    result: Option<T>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+/// What is there, be it `null`.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+fn read_response<T: DeserializeOwned>(socket: &Path, line: &[u8]) -> anyhow::Result<T> {
+    let answered = match serde_json::from_slice(line) {
+        Ok(Answered { version: VERSION, result, error }) => result.ok_or(error),
+        Ok(_) => Err(None),
+        Err(error) => return Err(strange(socket, line, Some(error))),
+    };
+    answered.map_err(|refusal| match refusal {
+        Some(refusal) => anyhow!(refusal),
+        None => strange(socket, line, None),
+    })
+}
+
+/// What is wrong with an answer that is not understood.
+fn strange(socket: &Path, line: &[u8], error: Option<serde_json::Error>) -> anyhow::Error {
     let shown = socket.display();
-    let strange =
-        || format!("control socket {shown}: the answer is not overlane's: is this its socket?");
-    let response: Value = serde_json::from_slice(line).with_context(strange)?;
+    let not_ours =
+        format!("control socket {shown}: the answer is not overlane's: is this its socket?");
+    let response: Value = match serde_json::from_slice(line) {
+        Ok(response) => response,
+        Err(error) => return anyhow!(error).context(not_ours),
+    };
     match response["version"].as_u64() {
-        Some(version) if version == u64::from(VERSION) => {}
-        Some(version) => bail!(
+        None => anyhow!("it has no version").context(not_ours),
+        Some(version) if version != u64::from(VERSION) => anyhow!(
             "control socket {shown}: the running overlane speaks protocol version {version}, this command {VERSION}: use the `overlane` command of its release"
         ),
-        None => return Err(anyhow!("it has no version").context(strange())),
-    }
-    let response: Response = serde_json::from_value(response).with_context(strange)?;
-    match response.outcome {
-        Outcome::Result(result) => Ok(result),
-        Outcome::Error(refusal) => Err(anyhow!(refusal)),
+        Some(_) => {
+            let error = error.map_or_else(|| anyhow!("it has no result"), anyhow::Error::from);
+            error.context(
+                "the answer is not understood: use the `overlane` command of the running overlane's release",
+            )
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use anyhow::Context;
 
 use crate::{control::protocol::Command, pktgen::report::AboveProgress, profile, switch};
 use args::{Action, Arguments, ClientOptions, PortAction};
-use asking::{Client, understood};
+use asking::Client;
 use monitor::Shown;
 use pktgen::PktgenMode;
 

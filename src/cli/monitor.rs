@@ -72,7 +72,7 @@ pub(super) fn run(socket: &Path, shown: &Shown) -> anyhow::Result<()> {
     let mut connection = Connection::open(socket)?;
     let patience = client::patience(&Command::Monitor);
     connection.send(&client::request_line(Command::Monitor)?, patience)?;
-    connection.answer()?;
+    connection.answer::<()>()?;
     let mut stdout = io::stdout().lock();
     loop {
         let raw = connection.next_event()?;

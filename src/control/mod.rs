@@ -7,6 +7,7 @@
 mod apply;
 mod claims;
 mod commands;
+mod copied;
 mod endpoints;
 mod figures;
 mod fill;
@@ -25,6 +26,7 @@ mod start;
 mod truth;
 mod underlay;
 mod verify;
+mod wording;
 mod workers;
 
 pub mod follow;

@@ -7,6 +7,7 @@ use crate::{
         Control,
         ports::PortRecord,
         protocol::{News, PeerNews, PortNews},
+        wording,
     },
     tables::{FdbChange, FdbChangeKind, NeighbourChange, Owner, VtepIx},
     wire::Mac,
@@ -39,7 +40,7 @@ impl Control {
 
     fn row_news(&self, change: &FdbChange) -> Option<News> {
         self.truth.network(change.key.bridge())?;
-        let row = self.fdb_row(change.key, &change.after.or(change.before)?);
+        let row = wording::fdb_row(self, change.key, &change.after.or(change.before)?);
         Some(match change.kind() {
             FdbChangeKind::Added => News::FdbAdd(row),
             FdbChangeKind::Replaced => News::FdbReplace(row),
@@ -56,7 +57,7 @@ impl Control {
         self.truth.network(*bridge)?;
         let shown =
             |row: &Option<crate::tables::Neighbour>| row.filter(|row| row.owner == Owner::Endpoint);
-        let row = |row| self.neigh_row(*bridge, *address, &row);
+        let row = |row| wording::neigh_row(self, *bridge, *address, &row);
         Some(match (shown(before), shown(after)) {
             (None, Some(after)) => News::NeighAdd(row(after)),
             (Some(_), Some(after)) => News::NeighReplace(row(after)),

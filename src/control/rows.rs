@@ -1,35 +1,28 @@
 //! The answers to read commands: rows of what the control thread wants and knows.
 
-use std::{net::IpAddr, time::SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json, to_value};
 
 use crate::{
     control::{
-        Control,
-        claims::Claimant,
-        follow::{Fdb, Kind},
-        inspect,
+        Control, inspect,
         ports::{PortState, Role},
-        protocol::{Command, EndpointRow, FdbRow, NeighRow, NetworkRow, PeerRow, PortRow},
+        protocol::{Command, EndpointRow, NetworkRow, PeerRow, PortRow},
+        server::Answer,
         truth::Network,
+        wording::Naming,
     },
-    profile::{EndpointPlan, Flood, NetworkPlan, Place},
-    tables::{BridgeIx, Endpoint, FdbKey, Neighbour, Owner, PortIx, Row, State, VtepIx},
+    profile::{Flood, Place},
 };
 
-/// The overlay's own port in text rows, as the original's kernel device is called.
-pub(super) const OVERLAY_PORT: &str = "vxlan0";
-/// The port of the gateway's row, as the original's bridge is called.
-const SWITCH_PORT: &str = "br0";
-
 impl Control {
-    /// Answers a client.
-    pub(super) fn answer(&mut self, command: &Command) -> Result<Value> {
-        Ok(match command {
-            Command::FdbShow => to_value(self.fdb_rows())?,
-            Command::NeighShow => to_value(self.neigh_rows())?,
+    /// Answers a client: with what it asks for, or what came of the change that it wants.
+    pub(super) fn answer(&mut self, command: &Command) -> Result<Answer> {
+        Ok(Answer::Ready(match command {
+            Command::FdbShow(filter) => return self.fdb_shown(filter),
+            Command::NeighShow(filter) => return self.neigh_shown(filter),
             Command::NetworkList => to_value(self.network_rows())?,
             Command::NetworkInspect { name } => self.inspect(name)?,
             Command::EndpointList => to_value(self.endpoint_rows())?,
@@ -37,109 +30,8 @@ impl Control {
             Command::PortList => to_value(self.port_rows())?,
             Command::Stats => to_value(self.stats()?)?,
             Command::Runtime => to_value(self.runtime())?,
-            other => bail!("{other:?} is no question"),
-        })
-    }
-
-    fn vtep_address(&self, vtep: VtepIx) -> Option<IpAddr> {
-        self.truth.peer(vtep).map(|peer| peer.plan.address)
-    }
-
-    pub(super) fn port_name(&self, port: PortIx) -> String {
-        self.ports.get(usize::from(port.0)).map_or_else(String::new, |port| port.name.clone())
-    }
-
-    /// In order of network and MAC.
-    fn fdb_rows(&self) -> Vec<FdbRow> {
-        let mut rows: Vec<_> = self.tables.fdb.iter().chain(self.flood_rows()).collect();
-        rows.sort_by_key(|(key, _)| (key.bridge(), key.mac()));
-        rows.iter().map(|(key, row)| self.fdb_row(*key, row)).collect()
-    }
-
-    pub(super) fn fdb_row(&self, key: FdbKey, row: &Row) -> FdbRow {
-        let mac = key.mac();
-        let (name, vni) = self.network_name(key.bridge());
-        let (ifname, dst) = match row.to {
-            Endpoint::Remote(vtep) => (OVERLAY_PORT.into(), self.vtep_address(vtep)),
-            Endpoint::Local(port) => (self.port_name(port), None),
-            Endpoint::Switch => {
-                let owner = self
-                    .truth
-                    .macs
-                    .effective(key)
-                    .and_then(|(by, _)| self.endpoint_of(key.bridge(), by));
-                (owner.map_or(SWITCH_PORT, |plan| &plan.name).to_owned(), None)
-            }
-        };
-        let mut flags = if dst.is_some() { vec!["self".to_owned()] } else { Vec::new() };
-        let mut state = match row.state {
-            State::Permanent => "permanent",
-            State::Learned { .. } => "",
-        };
-        // A followed row is shown as the kernel has it.
-        let by = self.truth.macs.effective(key).map(|(by, _)| by);
-        let followed = self.followings.row(key).filter(|_| by == Some(Claimant::Followed));
-        if let Some(Fdb { origin, .. }) = followed {
-            let marks = [(origin.external, "extern_learn"), (origin.sticky, "sticky")];
-            flags.extend(marks.iter().filter(|(on, _)| *on).map(|(_, mark)| (*mark).to_owned()));
-            state = match origin.kind {
-                Kind::Permanent => "permanent",
-                Kind::Static => "static",
-                Kind::Dynamic => "",
-            };
-        }
-        FdbRow {
-            mac: mac.to_string(),
-            ifname,
-            vni,
-            flags,
-            master: dst.is_none().then(|| name.clone()),
-            dst: dst.map(|dst| dst.to_string()),
-            state: state.into(),
-            network: name,
-        }
-    }
-
-    fn endpoint_of(&self, bridge: BridgeIx, by: Claimant) -> Option<&EndpointPlan> {
-        let Claimant::Endpoint(number) = by else { return None };
-        Some(&self.truth.network(bridge)?.endpoints.get(&number)?.plan)
-    }
-
-    fn network_name(&self, bridge: BridgeIx) -> (String, u32) {
-        let network = self.truth.network(bridge);
-        network.map_or_else(Default::default, |network| {
-            (network.plan.name.clone(), network.plan.vni.number())
-        })
-    }
-
-    /// The VNI of a subnet whose network has others: those stand beside it.
-    fn vni_among_several(&self, bridge: BridgeIx) -> Option<u32> {
-        let NetworkPlan { name, vni, .. } = &self.truth.network(bridge)?.plan;
-        (self.truth.subnets(name).len() > 1).then(|| vni.number())
-    }
-
-    /// Addresses of other nodes' endpoints, in order of network and address.
-    fn neigh_rows(&self) -> Vec<NeighRow> {
-        let rows = self.tables.neighbours.iter();
-        let mut rows: Vec<_> = rows.filter(|(.., n)| n.owner == Owner::Endpoint).collect();
-        rows.sort_unstable_by_key(|(bridge, address, _)| (*bridge, *address));
-        rows.iter().map(|(bridge, address, row)| self.neigh_row(*bridge, *address, row)).collect()
-    }
-
-    pub(super) fn neigh_row(
-        &self,
-        bridge: BridgeIx,
-        address: IpAddr,
-        neighbour: &Neighbour,
-    ) -> NeighRow {
-        NeighRow {
-            dst: address.to_string(),
-            dev: OVERLAY_PORT.into(),
-            lladdr: neighbour.mac.to_string(),
-            state: vec!["PERMANENT".into()],
-            network: self.network_name(bridge).0,
-            vni: self.vni_among_several(bridge),
-        }
+            change => self.perform(change)?,
+        }))
     }
 
     /// One for each subnet.
@@ -175,7 +67,7 @@ impl Control {
                     Place::Peer { peer } => ("remote", peer),
                 };
                 let vtep = endpoint.peer().and_then(|peer| self.truth.peer_named(peer));
-                let vtep = vtep.and_then(|vtep| self.vtep_address(vtep));
+                let vtep = vtep.and_then(|vtep| self.vtep(vtep));
                 rows.push(EndpointRow {
                     name: endpoint.name.clone(),
                     id: endpoint.id.clone(),
@@ -187,7 +79,7 @@ impl Control {
                     node: node.clone(),
                     vtep: vtep.map(|vtep| vtep.to_string()),
                     kind: kind.into(),
-                    port: record.port.map(|port| self.port_name(port)),
+                    port: record.port.map(|port| self.port(port).to_owned()),
                 });
             }
         }
@@ -224,11 +116,11 @@ impl Control {
             },
             network: match port.role {
                 Role::Underlay { .. } => None,
-                Role::Access(bridge) => Some(self.network_name(bridge).0),
+                Role::Access(bridge) => Some(self.network(bridge).0.to_owned()),
             },
             vni: match port.role {
                 Role::Underlay { .. } => None,
-                Role::Access(bridge) => Some(self.network_name(bridge).1),
+                Role::Access(bridge) => Some(self.network(bridge).1),
             },
             mode: port.mode_name().into(),
             queues: port.queues,

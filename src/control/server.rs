@@ -14,6 +14,7 @@ mod socket;
 
 use std::{
     collections::HashMap,
+    io::{self, Write},
     os::unix::net::{UnixListener, UnixStream},
     sync::{
         Arc, Mutex,
@@ -28,7 +29,7 @@ use crossbeam::channel::Sender;
 use rustix::net::Shutdown;
 use serde_json::Value;
 
-use super::protocol::{Command, Outcome};
+use super::protocol::Command;
 use connection::{Connection, respond};
 use socket::SocketFile;
 
@@ -58,12 +59,12 @@ const IDLE: Duration = Duration::from_secs(30);
 /// connection are given; clients wait a little longer.
 pub fn answer_within(command: &Command) -> Duration {
     match command {
-        Command::FdbShow
+        Command::FdbShow(_)
         | Command::FdbAdd(_)
         | Command::FdbReplace(_)
         | Command::FdbDel(_)
         | Command::FdbFlush(_)
-        | Command::NeighShow
+        | Command::NeighShow(_)
         | Command::NeighAdd(_)
         | Command::NeighReplace(_)
         | Command::NeighDel(_)
@@ -99,15 +100,27 @@ pub struct Asked {
     pub subscriber: Option<Subscriber>,
 }
 
+/// What a client is answered with.
+pub enum Answer {
+    /// The result.
+    Ready(Value),
+    /// The result when it is long: the connection's own thread has it written, as JSON, so that
+    /// nobody else waits for that.
+    Rows(WriteRows),
+}
+
+/// Writes a result as JSON.
+pub type WriteRows = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
 /// The way back to the client that asked; may be used from any thread, and at any later time.
 /// Dropped unused, it tells the client that overlane is stopping.
 #[derive(Debug)]
-pub struct Reply(Sender<Result<Value, String>>);
+pub struct Reply(Sender<Result<Answer, String>>);
 
 impl Reply {
     /// Answers with the command's rows, or with a refusal that says what, where and what to
     /// do. Never blocks; a client that has gone meanwhile is no error.
-    pub fn send(self, answer: Result<Value, String>) {
+    pub fn send(self, answer: Result<Answer, String>) {
         let _ = self.0.try_send(answer);
     }
 }
@@ -211,7 +224,7 @@ fn admit(number: u64, stream: Arc<UnixStream>, shared: &Arc<Shared>) {
             let refusal = format!(
                 "control socket: {CONNECTIONS_MAX} connections are open, which is the most: close some, then try again"
             );
-            let _ = respond(&stream, Outcome::Error(refusal));
+            let _ = respond(&stream, Err(refusal));
             return;
         }
         open.insert(number, Arc::clone(&stream));

@@ -1,7 +1,8 @@
 //! What every command prints, to the letter.
 
 use overlane::control::protocol::{
-    BatchDone, Command, Differing, Done, Flushed, News, Refused, Reloaded, Verified,
+    BatchDone, Command, Differing, Done, FdbFilter, Flushed, NeighFilter, News, Refused, Reloaded,
+    Verified,
 };
 use serde_json::{Value, json};
 
@@ -35,14 +36,17 @@ fn fdb_and_neigh_read_as_iproute2_does() {
         documented(&served, &["fdb", "show", "dst", "172.19.188.123", "state", "dynamic"]),
         "0a:00:00:00:00:01 dev vxlan0 dst 172.19.188.123 vni 4097 self\n"
     );
-    assert_eq!(served.show(&["fdb", "show", "network", "other"]), "");
-    assert_eq!(served.json(&["fdb", "show", "network", "other"]), json!([]));
+    let nowhere = ["fdb", "show", "dst", "192.0.2.9"];
+    assert_eq!((served.show(&nowhere), served.json(&nowhere)), (String::new(), json!([])));
     assert_eq!(
         documented(&served, &["neigh", "show"]),
         "10.0.1.4 dev vxlan0 lladdr 02:42:0a:00:01:04 PERMANENT\n\
          10.0.1.5 dev vxlan0 lladdr 02:42:0a:00:01:05 PERMANENT\n"
     );
-    assert_eq!(served.show(&["neigh", "show", "dev", "app.1"]), "");
+    assert_eq!(
+        served.show(&["neigh", "show", "dev", "vxlan0", "network", "mynet", "vni", "4097"]),
+        served.show(&["neigh", "show"])
+    );
 }
 
 #[test]
@@ -163,8 +167,8 @@ core 1   2:03:04    25.0    75.0      90.5      3200    32.0    31    64        
 fn json_is_the_rows_as_they_are() {
     let served = Served::walkthrough();
     for (arguments, command) in [
-        (["fdb", "show"], Command::FdbShow),
-        (["neigh", "show"], Command::NeighShow),
+        (["fdb", "show"], Command::FdbShow(FdbFilter::default())),
+        (["neigh", "show"], Command::NeighShow(NeighFilter::default())),
         (["network", "list"], Command::NetworkList),
         (["endpoint", "list"], Command::EndpointList),
         (["peer", "list"], Command::PeerList),
@@ -206,8 +210,8 @@ fn the_protocol_page_names_every_command_and_key() {
     let page = include_str!("../../docs/control-protocol.md");
     let named = |name: &str| page.contains(&format!("`{name}`"));
     for (command, mut rows) in [
-        Command::FdbShow,
-        Command::NeighShow,
+        Command::FdbShow(FdbFilter::default()),
+        Command::NeighShow(NeighFilter::default()),
         Command::NetworkList,
         Command::EndpointList,
         Command::PeerList,

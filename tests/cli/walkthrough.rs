@@ -1,15 +1,15 @@
 //! The rows of the walk-through's node1, and a few more for what it does not have.
 
 use overlane::control::protocol::{
-    Command, EndpointRow, FdbRow, KernelLoss, NeighRow, NetworkRow, NetworkStats, PeerRow, PortRow,
-    PortStats, Runtime, Stats, WorkerRuntime, WorkerStats,
+    Command, EndpointRow, FdbFilter, FdbRow, KernelLoss, NeighRow, NetworkRow, NetworkStats,
+    PeerRow, PortRow, PortStats, Runtime, Stats, WorkerRuntime, WorkerStats,
 };
 use serde_json::{Value, json};
 
 /// The walk-through's network with a second subnet, both with IPv6, and an endpoint in each.
 pub fn dual_stack(command: Command) -> Result<Value, String> {
     let rows = match command {
-        Command::NeighShow => {
+        Command::NeighShow(_) => {
             let ipv6 = NeighRow { dst: "fd00:1::4".into(), ..neighbours().remove(0) };
             json!([&neighbours()[..], &[ipv6]].concat())
         }
@@ -40,8 +40,8 @@ pub fn dual_stack(command: Command) -> Result<Value, String> {
 /// What the control thread would answer.
 pub fn answer(command: Command) -> Result<Value, String> {
     let rows = match command {
-        Command::FdbShow => json!(fdb()),
-        Command::NeighShow => json!(neighbours()),
+        Command::FdbShow(filter) => json!(picked(&filter)?),
+        Command::NeighShow(_) => json!(neighbours()),
         Command::NetworkList => json!(networks()),
         Command::NetworkInspect { name } if name == "mynet" => inspected(),
         Command::NetworkInspect { name } => {
@@ -91,6 +91,21 @@ fn fdb() -> Vec<FdbRow> {
         remote("0a:00:00:00:00:01", ""),
         local("0a:00:00:00:00:02", "tap7", ""),
     ]
+}
+
+/// The rows that a filter of `dev`, `network`, `dst` and state picks.
+fn picked(filter: &FdbFilter) -> Result<Vec<FdbRow>, String> {
+    if let Some(network) = filter.network.as_ref().filter(|network| *network != "mynet") {
+        return Err(format!("no network {network} here: `overlane network list` shows them"));
+    }
+    let dst = filter.dst.map(|dst| dst.to_string());
+    let mut rows = fdb();
+    rows.retain(|row| {
+        filter.dev.as_ref().is_none_or(|dev| *dev == row.ifname)
+            && filter.permanent.is_none_or(|wanted| wanted == (row.state == "permanent"))
+            && (dst.is_none() || dst == row.dst)
+    });
+    Ok(rows)
 }
 
 pub fn neighbours() -> Vec<NeighRow> {

@@ -74,7 +74,7 @@ pub(in crate::cli) enum FdbAction {
 pub(in crate::cli) enum NeighAction {
     /// Show neighbour rows, those that match all filters
     #[command(
-        override_usage = "overlane neigh show [dev DEV] [network NAME]",
+        override_usage = "overlane neigh show [dev vxlan0] [network NAME] [vni N]",
         after_help = "Examples:\n  overlane neigh show\n  overlane neigh show network mynet"
     )]
     Show(Words),

@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::{
     Failure,
     client::{self, Connection},
-    understood, words,
+    words,
 };
 use crate::control::protocol::{BatchDone, Command};
 use chunk::Chunk;
@@ -186,7 +186,7 @@ impl<'a> Batch<'a> {
     /// Reads answers until so many are left.
     fn settle(&mut self, left: usize) -> anyhow::Result<()> {
         while self.unanswered.len() > left {
-            let answer = self.connect()?.answer().and_then(understood);
+            let answer = self.connect()?.answer();
             let lines = self.unanswered.pop_front().unwrap_or_default();
             let answer: BatchDone = answer.with_context(|| self.doubt(lines.first().copied()))?;
             self.summary.done += answer.done;

@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use super::{OVERLAY, Words, fill};
 use crate::{
-    control::protocol::{FdbFilter, FdbRequest, FdbRow, MacText},
+    control::protocol::{FdbFilter, FdbRequest, MacText},
     wire::Mac,
 };
 
@@ -175,19 +175,6 @@ fn filters(words: &mut Words<'_>) -> anyhow::Result<(FdbFilter, bool)> {
         Some(other) => bail!("state `{other}`: use `permanent` or `dynamic`"),
     };
     Ok((filter, all.is_some()))
-}
-
-/// Whether a row matches all of a filter.
-pub(in crate::cli) fn takes(filter: &FdbFilter, row: &FdbRow) -> bool {
-    fn is<T: PartialEq>(wanted: &Option<T>, found: impl FnOnce() -> Option<T>) -> bool {
-        wanted.is_none() || *wanted == found()
-    }
-    is(&filter.mac, || row.mac.parse().ok().map(MacText))
-        && is(&filter.dst, || row.dst.as_deref()?.parse().ok())
-        && is(&filter.vni, || Some(row.vni))
-        && is(&filter.permanent, || Some(row.state == "permanent"))
-        && filter.dev.as_ref().is_none_or(|dev| *dev == row.ifname)
-        && filter.network.as_ref().is_none_or(|network| *network == row.network)
 }
 
 fn mac(word: &str) -> anyhow::Result<Mac> {

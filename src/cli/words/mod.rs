@@ -15,7 +15,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::{control::protocol::Command, wire::Vni};
 
-pub(super) use fdb::{filter as fdb_filter, takes as fdb_takes};
+pub(super) use fdb::filter as fdb_filter;
 pub(super) use neigh::filter as neigh_filter;
 
 /// `DEV` of every remote row.

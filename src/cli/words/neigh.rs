@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 
 use super::{OVERLAY, Words};
-use crate::control::protocol::{MacText, NeighRequest, NeighRow};
+use crate::control::protocol::{MacText, NeighFilter, NeighRequest};
 
 /// A row with its MAC.
 pub(super) fn complete(words: &mut Words<'_>) -> anyhow::Result<NeighRequest> {
@@ -33,9 +33,7 @@ pub(super) fn any(words: &mut Words<'_>) -> anyhow::Result<NeighRequest> {
             ),
         }
     }
-    if let Some(dev) = dev.filter(|dev| *dev != OVERLAY) {
-        bail!("`dev {dev}`: neighbour rows are of `dev {OVERLAY}`; say `network NAME` to pick one");
-    }
+    check_device(dev)?;
     if let Some(state) = state.filter(|state| *state != "permanent") {
         bail!("`nud {state}`: rows by command are permanent: leave it out");
     }
@@ -45,29 +43,30 @@ pub(super) fn any(words: &mut Words<'_>) -> anyhow::Result<NeighRequest> {
     Ok(request)
 }
 
-/// The filters of `neigh show`: rows that match all of them.
-#[derive(Debug, Default, PartialEq)]
-pub(in crate::cli) struct Filter<'a> {
-    dev: Option<&'a str>,
-    network: Option<&'a str>,
-}
-
-/// Reads them.
-pub(in crate::cli) fn filter<'a>(words: &mut Words<'a>) -> anyhow::Result<Filter<'a>> {
-    let mut filter = Filter::default();
+/// The filters of `neigh show`.
+pub(in crate::cli) fn filter(words: &mut Words<'_>) -> anyhow::Result<NeighFilter> {
+    let mut filter = NeighFilter::default();
+    let (mut dev, mut network) = (None, None);
     while let Some(word) = words.next() {
         match word {
-            "dev" => words.value(word, &mut filter.dev)?,
-            "network" => words.value(word, &mut filter.network)?,
-            _ => bail!("`{word}` is no filter: use `dev DEV` or `network NAME`"),
+            "dev" => words.value(word, &mut dev)?,
+            "network" => words.value(word, &mut network)?,
+            "vni" => words.vni(&mut filter.vni)?,
+            _ => bail!("`{word}` is no filter: use `dev {OVERLAY}`, `network NAME` or `vni N`"),
         }
     }
+    check_device(dev)?;
+    filter.network = network.map(str::to_owned);
     Ok(filter)
 }
 
-impl Filter<'_> {
-    pub(in crate::cli) fn takes(&self, row: &NeighRow) -> bool {
-        self.dev.is_none_or(|dev| dev == row.dev)
-            && self.network.is_none_or(|network| network == row.network)
+fn check_device(dev: Option<&str>) -> anyhow::Result<()> {
+    match dev.filter(|dev| *dev != OVERLAY) {
+        Some(dev) => {
+            bail!(
+                "`dev {dev}`: neighbour rows are of `dev {OVERLAY}`; say `network NAME` to pick one"
+            )
+        }
+        None => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         claims::Claimant,
         protocol::{Command, FdbRequest, MacText, NeighRequest},
         state::Change,
+        wording::Naming,
     },
     profile::Difference,
     tables::{BridgeIx, Endpoint, FdbKey, PortIx, VtepIx},
@@ -187,7 +188,7 @@ impl Control {
             Endpoint::Remote(vtep) => {
                 KeptRow::AtPeer(key.mac(), self.truth.peer(vtep)?.plan.name.clone())
             }
-            Endpoint::Local(port) => KeptRow::AtPort(key.mac(), self.port_name(port)),
+            Endpoint::Local(port) => KeptRow::AtPort(key.mac(), self.port(port).to_owned()),
             Endpoint::Switch => return None,
         };
         Some(Kept { vni, row })

@@ -10,8 +10,8 @@ use crate::{
         claims::Claimant,
         ports::PortState,
         protocol::{Command, FdbFilter, FdbRequest, Flushed},
-        rows::OVERLAY_PORT,
         truth::Origin,
+        wording,
     },
     tables::{BridgeIx, Endpoint, FdbKey, Row, State, VtepIx},
     wire::Mac,
@@ -110,11 +110,8 @@ impl Control {
     }
 
     pub(super) fn fdb_flush(&mut self, filter: &FdbFilter) -> Result<Flushed> {
-        let bridge = match (&filter.network, filter.vni) {
-            (None, None) => None,
-            (Some(name), None) if self.truth.subnets(name).len() > 1 => None,
-            (network, vni) => Some(self.bridge_meant(network.as_deref(), vni)?),
-        };
+        let bridge = self.network_picked(filter.network.as_deref(), filter.vni)?;
+        filter.dev.as_ref().map_or(Ok(()), |dev| self.check_device(dev))?;
         let rows: Vec<_> = self.tables.fdb.iter().collect();
         let mut removed = 0;
         for (key, row) in rows {
@@ -140,20 +137,7 @@ impl Control {
     }
 
     fn is_meant(&self, filter: &FdbFilter, key: FdbKey, row: &Row) -> bool {
-        let name = |endpoint| match endpoint {
-            Endpoint::Remote(_) => OVERLAY_PORT.to_owned(),
-            Endpoint::Local(port) => self.port_name(port),
-            Endpoint::Switch => String::new(),
-        };
-        let dst = match row.to {
-            Endpoint::Remote(vtep) => self.truth.peer(vtep).map(|peer| peer.plan.address),
-            _ => None,
-        };
-        let network = self.truth.network(key.bridge()).map(|network| &network.plan.name);
-        filter.mac.is_none_or(|mac| mac.0 == key.mac())
-            && filter.dst.is_none_or(|wanted| dst == Some(wanted))
-            && filter.network.as_ref().is_none_or(|wanted| network == Some(wanted))
-            && filter.dev.as_ref().is_none_or(|dev| *dev == name(row.to))
+        wording::is_there(self, filter, key, row.to)
             && filter.permanent.is_none_or(|wanted| wanted == (row.state == State::Permanent))
     }
 

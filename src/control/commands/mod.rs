@@ -14,7 +14,7 @@ use crate::{
     control::{
         Control,
         protocol::{BatchDone, Command, Done, EndpointRequest, NetworkRequest, Refused},
-        server::Asked,
+        server::{Answer, Asked},
         state::Change,
     },
     profile::NetworkPlan,
@@ -29,9 +29,9 @@ impl Control {
             self.tell_row_changes();
             self.monitors.add(subscriber);
             self.log_row_changes();
-            return reply.send(Ok(Value::Null));
+            return reply.send(Ok(Answer::Ready(Value::Null)));
         }
-        let answer = self.perform(&command).map_err(|error| format!("{error:#}"));
+        let answer = self.answer(&command).map_err(|error| format!("{error:#}"));
         self.tell_row_changes();
         let changes = std::mem::take(&mut self.unsaved);
         // What changed nothing may be asked for again because it could not be saved, or is being
@@ -49,7 +49,7 @@ impl Control {
         self.state.save(changes, move |saved| reply.send(saved.and(answer)));
     }
 
-    /// Does a command: its result.
+    /// Does a command that changes or mends something: its result.
     ///
     /// # Errors
     /// What, where, and what to do; nothing has changed then.
@@ -78,7 +78,7 @@ impl Control {
             Command::Reload => Ok(to_value(self.reload()?)?),
             Command::Batch { commands, force } => Ok(to_value(self.batch(commands, *force))?),
             Command::Verify { repair } => Ok(to_value(self.verify(*repair)?)?),
-            read => self.answer(read),
+            other => bail!("{other:?} changes nothing"),
         }
     }
 
@@ -131,6 +131,19 @@ impl Control {
         }
     }
 
+    /// The subnet that a filter picks; `None`: all, or all of the network that it names.
+    pub(super) fn network_picked(
+        &self,
+        network: Option<&str>,
+        vni: Option<u32>,
+    ) -> Result<Option<BridgeIx>> {
+        match (network, vni) {
+            (None, None) => Ok(None),
+            (Some(name), None) if self.truth.subnets(name).len() > 1 => Ok(None),
+            (network, vni) => self.bridge_meant(network, vni).map(Some),
+        }
+    }
+
     /// A change that is to survive a restart.
     pub(super) fn save(&mut self, name: String, command: &Command) {
         match to_value(command) {
@@ -174,12 +187,12 @@ impl Control {
 }
 
 impl Command {
-    /// Whether it changes something that a batch may hold.
-    /// It may leave something to be saved.
+    /// Whether it may leave something to be saved.
     fn changes_state(&self) -> bool {
         self.writes() || matches!(self, Command::Batch { .. } | Command::Reload)
     }
 
+    /// Whether it changes something, and may stand in a batch.
     fn writes(&self) -> bool {
         matches!(
             self,

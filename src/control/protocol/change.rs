@@ -46,8 +46,8 @@ pub struct FdbRequest {
     pub port: Option<String>,
 }
 
-/// Which rows `fdb flush` removes: those that match all that is given. Rows of endpoints and of
-/// followed devices stay whatever is given.
+/// Which rows `fdb show` and `fdb flush` are about: those that match all that is given. `fdb flush`
+/// leaves rows of endpoints and of followed devices alone whatever is given.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct FdbFilter {
@@ -66,7 +66,8 @@ pub struct FdbFilter {
     /// `DEV` of the text rows: `vxlan0` (any remote row) or a port's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dev: Option<String>,
-    /// Only rows by command (true) or only learned ones (false).
+    /// Only rows by command (true) or only learned ones (false); `fdb show`: only `permanent` rows
+    /// (true) or only others (false).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permanent: Option<bool>,
 }
@@ -91,6 +92,18 @@ pub struct NeighRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     /// The VNI of its subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vni: Option<u32>,
+}
+
+/// Which rows `neigh show` is about: those that match all that is given.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct NeighFilter {
+    /// The network's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The VNI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vni: Option<u32>,
 }

@@ -31,7 +31,7 @@ pub struct Request {
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Command {
     /// `overlane fdb show`: `[FdbRow]`.
-    FdbShow,
+    FdbShow(FdbFilter),
     /// `overlane fdb add`: refused if another row is there that is not learned.
     FdbAdd(FdbRequest),
     /// `overlane fdb replace`: whatever row is there gives way.
@@ -41,7 +41,7 @@ pub enum Command {
     /// `overlane fdb flush`: `Flushed`.
     FdbFlush(FdbFilter),
     /// `overlane neigh show`: `[NeighRow]`.
-    NeighShow,
+    NeighShow(NeighFilter),
     /// `overlane neigh add`.
     NeighAdd(NeighRequest),
     /// `overlane neigh replace`.

@@ -6,7 +6,7 @@
 //! [`OUTSTANDING_MAX`] requests of [`REQUEST_BYTES_MAX`] and what a [`Feed`] may hold.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
     os::unix::net::UnixStream,
     sync::{
         Arc,
@@ -24,7 +24,7 @@ use rustix::{
 use serde_json::Value;
 
 use super::{
-    Asked, OUTSTANDING_MAX, REQUEST_BYTES_MAX, Reply, Shared,
+    Answer, Asked, OUTSTANDING_MAX, REQUEST_BYTES_MAX, Reply, Shared,
     feed::{self, Feed},
 };
 use crate::control::protocol::{Command, Outcome, Request, Response, VERSION};
@@ -51,7 +51,7 @@ enum Turn {
     Refused(String),
     /// The control thread was asked.
     Asked {
-        answer: Receiver<Result<Value, String>>,
+        answer: Receiver<Result<Answer, String>>,
         within: Duration,
         /// What follows the answer.
         news: Option<Arc<Feed>>,
@@ -145,10 +145,10 @@ impl Connection {
     fn write(&self, turns: &Receiver<Turn>, outstanding: &AtomicUsize) -> io::Result<()> {
         for turn in turns {
             match turn {
-                Turn::Refused(refusal) => respond(&self.stream, Outcome::Error(refusal))?,
+                Turn::Refused(refusal) => respond(&self.stream, Err(refusal))?,
                 Turn::Asked { answer, within, news } => {
                     let outcome = awaited(&answer, within);
-                    let monitors = matches!(outcome, Outcome::Result(_));
+                    let monitors = outcome.is_ok();
                     respond(&self.stream, outcome)?;
                     if let Some(news) = news {
                         // The reading thread reads no more requests: if refused, it is over.
@@ -192,17 +192,15 @@ fn wait_until_closed(stream: &UnixStream) {
 }
 
 /// What the control thread answers, in time.
-fn awaited(answer: &Receiver<Result<Value, String>>, within: Duration) -> Outcome {
-    match answer.recv_timeout(within) {
-        Ok(Ok(result)) => Outcome::Result(result),
-        Ok(Err(refusal)) => Outcome::Error(refusal),
-        Err(RecvTimeoutError::Timeout) => Outcome::Error(format!(
-            "the control thread did not answer within {within:?}: see what overlane's log says"
-        )),
-        Err(RecvTimeoutError::Disconnected) => {
-            Outcome::Error("overlane is stopping: try again when it runs".into())
-        }
-    }
+fn awaited(answer: &Receiver<Result<Answer, String>>, within: Duration) -> Result<Answer, String> {
+    answer.recv_timeout(within).unwrap_or_else(|error| {
+        Err(match error {
+            RecvTimeoutError::Timeout => format!(
+                "the control thread did not answer within {within:?}: see what overlane's log says"
+            ),
+            RecvTimeoutError::Disconnected => "overlane is stopping: try again when it runs".into(),
+        })
+    })
 }
 
 /// Writes news as they come, what has come together by one call, until one side ends it.
@@ -246,8 +244,20 @@ fn why_not(line: &[u8]) -> String {
 }
 
 /// Writes one response line.
-pub(super) fn respond(mut stream: &UnixStream, outcome: Outcome) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&Response { version: VERSION, outcome })?;
-    line.push(b'\n');
-    stream.write_all(&line)
+pub(super) fn respond(stream: &UnixStream, answer: Result<Answer, String>) -> io::Result<()> {
+    let mut line = BufWriter::with_capacity(KEPT_BYTES, stream);
+    let outcome = match answer {
+        Ok(Answer::Rows(write)) => {
+            // As a `Response` of these rows would be.
+            write!(line, "{{\"version\":{VERSION},\"result\":")?;
+            write(&mut line)?;
+            line.write_all(b"}\n")?;
+            return line.flush();
+        }
+        Ok(Answer::Ready(result)) => Outcome::Result(result),
+        Err(refusal) => Outcome::Error(refusal),
+    };
+    serde_json::to_writer(&mut line, &Response { version: VERSION, outcome })?;
+    line.write_all(b"\n")?;
+    line.flush()
 }

@@ -27,9 +27,9 @@ fn serving(listener: Listener) -> Serving {
     let unanswered = Mutex::new(Vec::new());
     listener
         .serve(move |asked| match asked.command {
-            Command::Stats => asked.reply.send(Ok(json!(42))),
+            Command::Stats => asked.reply.send(Ok(Answer::Ready(json!(42)))),
             Command::Runtime => asked.reply.send(Err("no".into())),
-            Command::FdbShow => drop(asked),
+            Command::FdbShow(_) => drop(asked),
             _ => unanswered.lock().unwrap().push(asked),
         })
         .unwrap()
@@ -117,7 +117,7 @@ fn the_name_of_a_network_reaches_the_control_thread() {
                 Command::NetworkInspect { name } => json!(name),
                 other => json!(format!("{other:?}")),
             };
-            asked.reply.send(Ok(name));
+            asked.reply.send(Ok(Answer::Ready(name)));
         })
         .unwrap();
     assert_eq!(
@@ -277,7 +277,7 @@ fn requests_sent_ahead_are_handed_on_and_answered_in_order() {
             for Asked { command, reply, subscriber } in round.into_iter().rev() {
                 let Command::NetworkInspect { name } = command else { panic!("{command:?}") };
                 assert!(subscriber.is_none());
-                reply.send(Ok(json!(name)));
+                reply.send(Ok(Answer::Ready(json!(name))));
             }
         }
         let answer: Value = serde_json::from_str(&client.read()).unwrap();
@@ -305,8 +305,8 @@ fn a_client_that_waits_for_a_late_answer_is_not_idle() {
     client.0.get_mut().write_all(format!("{rest}\n").as_bytes()).unwrap();
     let second = asked.recv_timeout(SOON).unwrap();
     // From a thread of its own, as answers that wait for the disk come.
-    let late = thread::spawn(move || first.reply.send(Ok(json!("late"))));
-    second.reply.send(Ok(json!("second")));
+    let late = thread::spawn(move || first.reply.send(Ok(Answer::Ready(json!("late")))));
+    second.reply.send(Ok(Answer::Ready(json!("second"))));
     assert_eq!(client.read(), r#"{"version":1,"result":"late"}"#);
     assert_eq!(client.read(), r#"{"version":1,"result":"second"}"#);
     late.join().unwrap();
@@ -338,9 +338,28 @@ fn a_long_batch_arrives_whole() {
         writeln!(client.0.get_mut(), "{line}").unwrap();
         let Asked { command, reply, .. } = asked.recv_timeout(SOON).unwrap();
         assert!(command == Command::Batch { commands, force: true }, "another batch arrived");
-        reply.send(Ok(json!(rows)));
+        reply.send(Ok(Answer::Ready(json!(rows))));
         assert_eq!(client.read(), format!(r#"{{"version":1,"result":{rows}}}"#));
     }
+}
+
+#[test]
+fn long_answers_are_written_by_the_connection_in_their_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_serving, asked) = asked(bind(&socket_in(&directory), None).unwrap());
+    let mut client = Client::connect(&socket_in(&directory));
+    write!(client.0.get_mut(), "{STATS}\n{STATS}\n").unwrap();
+    let [first, second] = [(), ()].map(|()| asked.recv_timeout(SOON).unwrap());
+    second.reply.send(Ok(Answer::Ready(json!("second"))));
+    let here = thread::current().id();
+    first.reply.send(Ok(Answer::Rows(Box::new(move |to| {
+        assert_ne!(thread::current().id(), here);
+        Ok(serde_json::to_writer(to, &[7; 1_000_000][..])?)
+    }))));
+    let line = client.read();
+    let sevens = vec!["7"; 1_000_000].join(",");
+    assert!(line == format!(r#"{{"version":1,"result":[{sevens}]}}"#), "{}", &line[..100]);
+    assert_eq!(client.read(), r#"{"version":1,"result":"second"}"#);
 }
 
 #[test]

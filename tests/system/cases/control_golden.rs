@@ -130,6 +130,12 @@ fn rows() {
     session.both("fdb show mac 02:42:0a:00:01:04");
     session.both("fdb show dev app.1 state permanent vni 4097 network mynet");
     for line in [
+        "fdb show dst 192.0.2.1",
+        "fdb show network nonet",
+        "fdb show vni 4098 -j",
+        "fdb show network mynet vni 4098",
+        "fdb show dev noport",
+        "fdb flush dev noport",
         "fdb add 02:42:0a:00:01:09 dst 192.0.2.1",
         "fdb add 02:42:0a:00:01:0b dst 172.19.188.123 network nonet",
         "fdb add 02:42:0a:00:01:0b dst 172.19.188.123 vni 4098",
@@ -163,6 +169,8 @@ fn rows() {
     session.both("neigh show");
     session.both("neigh show network other");
     for line in [
+        "neigh show vni 4097",
+        "neigh show dev app.1",
         "neigh del 10.0.1.9 lladdr 02:42:0a:00:01:09",
         "neigh del 10.0.1.9",
         "neigh del 10.0.1.9 -j",

@@ -40,7 +40,7 @@ impl Scene {
         writeln!(client.0.get_mut(), "{MONITOR}").unwrap();
         let Asked { command, reply, subscriber } = self.asked.recv_timeout(SOON).unwrap();
         assert_eq!(command, Command::Monitor);
-        reply.send(Ok(Value::Null));
+        reply.send(Ok(Answer::Ready(Value::Null)));
         assert_eq!(client.read(), MONITORING);
         (client, subscriber.unwrap())
     }
@@ -91,8 +91,8 @@ fn everyone_hears_everything_in_order_after_the_answer() {
     let Asked { reply, subscriber, .. } = scene.asked.recv_timeout(SOON).unwrap();
     monitors.add(subscriber.unwrap());
     (2..500).for_each(|number| monitors.tell(news(number)));
-    reply.send(Ok(Value::Null));
-    stats.reply.send(Ok(json!(42)));
+    reply.send(Ok(Answer::Ready(Value::Null)));
+    stats.reply.send(Ok(Answer::Ready(json!(42))));
     assert_eq!((second.read().as_str(), second.read().as_str()), (STATS_ANSWER, MONITORING));
     for number in 1..500 {
         assert_eq!(read_news(&mut first), Some(news(number)));

@@ -47,11 +47,15 @@ impl Overlane {
         why
     }
 
-    /// What all lists show.
+    /// What all lists show. Rows that were learned of nodes themselves, which speak when they like,
+    /// are left out.
     #[track_caller]
     pub fn lists(&self) -> Value {
         let shown = |words: &&[&str]| (words.join(" "), self.json(words));
-        Value::Object(LISTS.iter().map(shown).collect::<Map<_, _>>())
+        let mut lists: Map<_, _> = LISTS.iter().map(shown).collect();
+        let rows = lists.get_mut("fdb show").and_then(Value::as_array_mut).expect("rows");
+        rows.retain(|row| row["state"] != "" || is_containers(row["mac"].as_str()));
+        Value::Object(lists)
     }
 
     /// The rows of a list, `fdb show` say, whose `key` is `value`.
@@ -122,4 +126,9 @@ pub fn refusal(output: &Output) -> Option<String> {
 
 fn split(words: &str) -> Vec<&str> {
     words.split_ascii_whitespace().collect()
+}
+
+/// Whether a MAC is one that [`containers::mac_of`](super::containers::mac_of) gives.
+fn is_containers(mac: Option<&str>) -> bool {
+    mac.is_some_and(|mac| mac.starts_with("02:42:"))
 }

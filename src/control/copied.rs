@@ -19,12 +19,12 @@ use crate::{
         claims::Claimant,
         follow::Origin,
         ports::PortState,
-        protocol::{FdbFilter, NeighFilter},
+        protocol::{FdbFilter, FdbRow, NeighFilter},
         server::Answer,
         wording::{self, Naming, OVERLAY_PORT, SWITCH_PORT},
     },
     profile::Place,
-    tables::{BridgeIx, Endpoint, FdbKey, Owner, PortIx, VtepIx},
+    tables::{BridgeIx, Endpoint, FdbKey, Owner, PortIx, Row, VtepIx},
 };
 
 /// The names that rows had at one moment, by their numbers.
@@ -35,7 +35,6 @@ struct Names {
     vteps: Vec<Option<IpAddr>>,
     ports: Vec<String>,
     load_balancers: HashMap<FdbKey, String>,
-    origins: HashMap<FdbKey, Origin>,
 }
 
 impl Naming for Names {
@@ -58,10 +57,6 @@ impl Naming for Names {
 
     fn load_balancer(&self, key: FdbKey) -> Option<&str> {
         self.load_balancers.get(&key).map(String::as_str)
-    }
-
-    fn origin(&self, key: FdbKey) -> Option<Origin> {
-        self.origins.get(&key).copied()
     }
 }
 
@@ -88,12 +83,6 @@ impl Naming for Control {
         let network = self.truth.network(key.bridge())?;
         Some(&network.endpoints.get(&number)?.plan.name)
     }
-
-    fn origin(&self, key: FdbKey) -> Option<Origin> {
-        let origin = self.followings.row(key)?.origin;
-        let (by, _) = self.truth.macs.effective(key)?;
-        (by == Claimant::Followed).then_some(origin)
-    }
 }
 
 impl Control {
@@ -107,19 +96,20 @@ impl Control {
         let mut names = self.names();
         let mut rows = Vec::new();
         for (key, row) in self.tables.fdb.iter().chain(self.flood_rows()) {
-            if !wording::is_shown(self, filter, key, &row) {
+            let origin = self.origin(key);
+            if !wording::is_shown(self, filter, key, &row, origin) {
                 continue;
             }
-            rows.push((key, row));
-            names.origins.extend(self.origin(key).map(|origin| (key, origin)));
+            rows.push((key, row, origin));
             if row.to == Endpoint::Switch {
                 let name = self.load_balancer(key).map(str::to_owned);
                 names.load_balancers.extend(name.map(|name| (key, name)));
             }
         }
         Ok(Answer::Rows(Box::new(move |to| {
-            rows.sort_by_key(|(key, _)| (key.bridge(), key.mac()));
-            write_rows(to, rows.iter().map(|(key, row)| wording::fdb_row(&names, *key, row)))
+            rows.sort_by_key(|(key, ..)| (key.bridge(), key.mac()));
+            let rows = rows.iter();
+            write_rows(to, rows.map(|(key, row, by)| wording::fdb_row(&names, *key, row, *by)))
         })))
     }
 
@@ -146,6 +136,18 @@ impl Control {
                 rows.map(|(at, address, n)| wording::neigh_row(&names, *at, *address, n)),
             )
         })))
+    }
+
+    /// A forwarding row as it is now, in words.
+    pub(super) fn fdb_row(&self, key: FdbKey, row: &Row) -> FdbRow {
+        wording::fdb_row(self, key, row, self.origin(key))
+    }
+
+    /// What the kernel says of a row that is there since a followed device has it.
+    fn origin(&self, key: FdbKey) -> Option<Origin> {
+        let origin = self.followings.row(key)?.origin;
+        let (by, _) = self.truth.macs.effective(key)?;
+        (by == Claimant::Followed).then_some(origin)
     }
 
     fn names(&self) -> Names {

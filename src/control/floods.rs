@@ -6,7 +6,6 @@ use crate::{
         Control,
         claims::Claimant,
         protocol::{FdbRow, News},
-        wording,
     },
     tables::{BridgeIx, Endpoint, FdbKey, Row, VtepIx},
     wire::Mac,
@@ -67,7 +66,7 @@ impl Control {
         if self.monitors.any() {
             self.tell_row_changes();
             let (key, row) = flood_row(bridge, vtep);
-            let news = news(wording::fdb_row(self, key, &row));
+            let news = news(self.fdb_row(key, &row));
             self.monitors.tell(news);
         }
     }

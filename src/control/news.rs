@@ -40,7 +40,7 @@ impl Control {
 
     fn row_news(&self, change: &FdbChange) -> Option<News> {
         self.truth.network(change.key.bridge())?;
-        let row = wording::fdb_row(self, change.key, &change.after.or(change.before)?);
+        let row = self.fdb_row(change.key, &change.after.or(change.before)?);
         Some(match change.kind() {
             FdbChangeKind::Added => News::FdbAdd(row),
             FdbChangeKind::Replaced => News::FdbReplace(row),

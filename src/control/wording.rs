@@ -30,8 +30,6 @@ pub(super) trait Naming {
     fn port(&self, port: PortIx) -> &str;
     /// The load balancer whose row this is, of those that are the switch's own.
     fn load_balancer(&self, key: FdbKey) -> Option<&str>;
-    /// What the kernel says of a row that is there since a followed device has it.
-    fn origin(&self, key: FdbKey) -> Option<Origin>;
 }
 
 /// What `bridge fdb` would call a row's device, and its `dst`.
@@ -43,7 +41,8 @@ fn place<N: Naming>(naming: &N, key: FdbKey, to: Endpoint) -> (&str, Option<IpAd
     }
 }
 
-/// A followed row is shown as the kernel has it.
+/// A row's state as it is shown: that of a row which is there since a followed device has it, as
+/// the kernel has it.
 fn state(row: &Row, origin: Option<Origin>) -> &'static str {
     match (origin.map(|origin| origin.kind), row.state) {
         (Some(Kind::Permanent), _) | (None, State::Permanent) => "permanent",
@@ -52,11 +51,15 @@ fn state(row: &Row, origin: Option<Origin>) -> &'static str {
     }
 }
 
-/// A forwarding row.
-pub(super) fn fdb_row(naming: &impl Naming, key: FdbKey, row: &Row) -> FdbRow {
+/// A forwarding row, with its origin if a followed device has it there.
+pub(super) fn fdb_row(
+    naming: &impl Naming,
+    key: FdbKey,
+    row: &Row,
+    origin: Option<Origin>,
+) -> FdbRow {
     let (network, vni) = naming.network(key.bridge());
     let (ifname, dst) = place(naming, key, row.to);
-    let origin = naming.origin(key);
     let marks = origin.map_or([false; 2], |origin| [origin.external, origin.sticky]);
     let flags = [(dst.is_some(), "self"), (marks[0], "extern_learn"), (marks[1], "sticky")];
     let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned());
@@ -106,10 +109,15 @@ pub(super) fn is_there(
 }
 
 /// Whether a row, as it is shown, matches all of a filter.
-pub(super) fn is_shown(naming: &impl Naming, filter: &FdbFilter, key: FdbKey, row: &Row) -> bool {
-    let is_permanent = || state(row, naming.origin(key)) == "permanent";
+pub(super) fn is_shown(
+    naming: &impl Naming,
+    filter: &FdbFilter,
+    key: FdbKey,
+    row: &Row,
+    origin: Option<Origin>,
+) -> bool {
     is_there(naming, filter, key, row.to)
-        && filter.permanent.is_none_or(|wanted| wanted == is_permanent())
+        && filter.permanent.is_none_or(|wanted| wanted == (state(row, origin) == "permanent"))
 }
 
 #[cfg(test)]
@@ -119,8 +127,8 @@ mod tests {
 
     const MAC: Mac = Mac([2, 0x42, 10, 0, 1, 9]);
 
-    /// One network, one port, one peer; rows of the peer are followed ones of this origin.
-    struct Names(Option<Origin>);
+    /// One network, one port, one peer.
+    struct Names;
 
     impl Naming for Names {
         fn network(&self, _: BridgeIx) -> (&str, u32) {
@@ -142,10 +150,6 @@ mod tests {
         fn load_balancer(&self, _: FdbKey) -> Option<&str> {
             None
         }
-
-        fn origin(&self, _: FdbKey) -> Option<Origin> {
-            self.0
-        }
     }
 
     fn key() -> FdbKey {
@@ -166,7 +170,7 @@ mod tests {
             dev: Some("vxlan0".into()),
             permanent: Some(true),
         };
-        let shows = |filter: &FdbFilter| is_shown(&Names(None), filter, key(), &remote());
+        let shows = |filter: &FdbFilter| is_shown(&Names, filter, key(), &remote(), None);
         assert!(shows(&FdbFilter::default()));
         assert!(shows(&all));
         for other in [
@@ -188,14 +192,15 @@ mod tests {
             (Kind::Static, "static", false),
             (Kind::Dynamic, "", false),
         ] {
-            let names = Names(Some(Origin { external: true, sticky: false, kind }));
-            let row = fdb_row(&names, key(), &remote());
+            let origin = Some(Origin { external: true, sticky: false, kind });
+            let row = fdb_row(&Names, key(), &remote(), origin);
             assert_eq!(
                 (row.state.as_str(), row.flags.join(" ")),
                 (says, "self extern_learn".into())
             );
             let permanent = FdbFilter { permanent: Some(true), ..FdbFilter::default() };
-            assert_eq!(is_shown(&names, &permanent, key(), &remote()), is_permanent, "{kind:?}");
+            let is_shown = is_shown(&Names, &permanent, key(), &remote(), origin);
+            assert_eq!(is_shown, is_permanent, "{kind:?}");
         }
     }
 }

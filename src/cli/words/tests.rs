@@ -10,8 +10,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     control::protocol::{
-        EndpointRequest, FdbFilter, FdbRequest, FdbRow, MacText, NeighRequest, NetworkRequest,
-        Request, VERSION,
+        EndpointRequest, FdbFilter, FdbRequest, FdbRow, MacText, NeighFilter, NeighRequest,
+        NetworkRequest, Request, VERSION,
     },
     profile,
 };
@@ -154,6 +154,19 @@ fn filters_combine_and_all_stands_alone() {
     let learned = FdbFilter { permanent: Some(false), ..FdbFilter::default() };
     assert_eq!(parse("fdb flush dynamic").unwrap(), Command::FdbFlush(learned));
     assert_eq!(parse("fdb flush all").unwrap(), Command::FdbFlush(FdbFilter::default()));
+}
+
+#[test]
+fn neighbours_are_picked_by_network_and_vni() {
+    let read = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        neigh_filter(&mut Words::new(&words)).map_err(|error| format!("{error:#}"))
+    };
+    let all = NeighFilter { network: Some("mynet".into()), vni: Some(4097) };
+    assert_eq!(read("vni 4097 dev vxlan0 network mynet").unwrap(), all);
+    assert_eq!(read("dev vxlan0").unwrap(), NeighFilter::default());
+    assert!(read("dev app.1").unwrap_err().contains("neighbour rows are of `dev vxlan0`"));
+    assert!(read("vni x").is_err());
 }
 
 #[test]

@@ -38,15 +38,19 @@ impl Control {
         let (followed, vteps): (Vec<_>, Vec<_>) = names
             .filter_map(|name| self.truth.peer_named(name))
             .partition(|vtep| by != Origin::Followed && self.is_followed(*vtep));
-        self.release_rows_of(&ports, &bridges, &vteps);
-        self.tell_row_changes();
+        let is_nothing = ports.is_empty() && bridges.is_empty() && vteps.is_empty();
+        let at_ports: HashSet<_> = ports.iter().copied().map(Endpoint::Local).collect();
+        if !is_nothing {
+            self.release_rows_of(&at_ports, &bridges, &vteps);
+            self.tell_row_changes();
+        }
         for (bridge, record) in endpoints {
             self.tell_endpoint_gone(bridge, record, undo);
         }
         bridges.iter().for_each(|bridge| self.remove_network(*bridge, undo));
         followed.into_iter().for_each(|vtep| self.leave_to_followed_rows(vtep, undo));
         vteps.iter().for_each(|vtep| self.remove_peer(*vtep, undo));
-        if ports.is_empty() && bridges.is_empty() && vteps.is_empty() {
+        if is_nothing {
             return;
         }
         if !self.publish_and_settle() {
@@ -62,8 +66,7 @@ impl Control {
         }
         // Until a worker has let go of it, a port's frames were still seen, and learned from.
         if !ports.is_empty() {
-            let is_gone = |to| matches!(to, Endpoint::Local(port) if ports.contains(&port));
-            self.learning.forget(&mut self.tables.fdb, |_, to| is_gone(to));
+            self.learning.forget(&mut self.tables.fdb, |_, to| at_ports.contains(&to));
         }
         fill::keep_least(self.standing_ports(), &self.workers);
     }
@@ -81,6 +84,8 @@ impl Control {
         if matches!(record.plan.place, Place::Netns { .. }) {
             self.truth.places.remove(&profile::host_device(&record.plan.id));
         }
+        // Told while what they name is there.
+        self.tell_row_changes();
         Some((bridge, record))
     }
 
@@ -101,8 +106,12 @@ impl Control {
     /// Rows by command and followed ones that name a port go with it, all of a network go with
     /// it, and so does what was learned there or behind a peer. However much goes, each table is
     /// walked once.
-    fn release_rows_of(&mut self, ports: &[PortIx], bridges: &[BridgeIx], vteps: &[VtepIx]) {
-        let ports: HashSet<_> = ports.iter().copied().map(Endpoint::Local).collect();
+    fn release_rows_of(
+        &mut self,
+        ports: &HashSet<Endpoint>,
+        bridges: &[BridgeIx],
+        vteps: &[VtepIx],
+    ) {
         let bridges: HashSet<_> = bridges.iter().copied().collect();
         let vteps: HashSet<_> = vteps.iter().copied().map(Endpoint::Remote).collect();
         if !ports.is_empty() || !bridges.is_empty() {

@@ -3,7 +3,8 @@
 //! Two threads: one reads requests and hands them on without waiting for their answers, so that
 //! a client that sends ahead keeps the control thread busy; the other one waits for each answer
 //! in its turn and writes it. Invariant: what a connection holds is bounded, by
-//! [`OUTSTANDING_MAX`] requests of [`REQUEST_BYTES_MAX`] and what a [`Feed`] may hold.
+//! [`OUTSTANDING_MAX`] requests of [`REQUEST_BYTES_MAX`], their answers (copies of the tables' rows at
+//! most), and what a [`Feed`] may hold.
 
 use std::{
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
@@ -246,18 +247,23 @@ fn why_not(line: &[u8]) -> String {
 /// Writes one response line.
 pub(super) fn respond(stream: &UnixStream, answer: Result<Answer, String>) -> io::Result<()> {
     let mut line = BufWriter::with_capacity(KEPT_BYTES, stream);
+    let written = write_response(&mut line, answer).and_then(|()| line.flush());
+    // What one that takes nothing has left is not tried again.
+    let _ = line.into_parts();
+    written
+}
+
+fn write_response(line: &mut impl Write, answer: Result<Answer, String>) -> io::Result<()> {
     let outcome = match answer {
         Ok(Answer::Rows(write)) => {
             // As a `Response` of these rows would be.
             write!(line, "{{\"version\":{VERSION},\"result\":")?;
-            write(&mut line)?;
-            line.write_all(b"}\n")?;
-            return line.flush();
+            write(line)?;
+            return line.write_all(b"}\n");
         }
         Ok(Answer::Ready(result)) => Outcome::Result(result),
         Err(refusal) => Outcome::Error(refusal),
     };
-    serde_json::to_writer(&mut line, &Response { version: VERSION, outcome })?;
-    line.write_all(b"\n")?;
-    line.flush()
+    serde_json::to_writer(&mut *line, &Response { version: VERSION, outcome })?;
+    line.write_all(b"\n")
 }

@@ -220,7 +220,23 @@ fn objects() {
     session.both("endpoint list");
     session.both("port list");
     session.run("fdb show network mynet");
-    session.run("neigh show network mynet");
+    for line in [
+        "endpoint add db.1 network red peer node2 address 10.0.8.9",
+        "endpoint add db.2 network red peer node2 address 10.0.7.9",
+        "fdb show",
+        "fdb show network red",
+        "fdb show vni 4202",
+        "fdb show dev lb",
+        "neigh show",
+        "neigh show network mynet",
+        "neigh show network red -j",
+        "neigh show vni 4202",
+        "neigh show network red vni 4201",
+        "endpoint del db.1",
+        "endpoint del db.2",
+    ] {
+        session.run(line);
+    }
     for line in [
         "network del blue",
         "network del mynet",

@@ -39,7 +39,8 @@ impl Latest {
         Latest { entries: vec![None; LATEST].into(), seed: RandomState::new() }
     }
 
-    fn place(&self, key: FdbKey) -> usize {
+    /// The entry of a key.
+    pub fn place(&self, key: FdbKey) -> usize {
         self.seed.hash_one(key) as usize % LATEST
     }
 

@@ -131,21 +131,21 @@ impl UnderlayProgram {
     /// # Errors
     /// When the map is full (65536).
     pub fn take_vnis(&mut self, vnis: &BTreeSet<Vni>) -> Result<()> {
-        for vni in vnis.difference(&self.installed.clone()) {
+        let comes: Vec<_> = vnis.difference(&self.installed).copied().collect();
+        for vni in comes {
             self.vnis
                 .insert(vni.number(), 1, 0)
                 .with_context(|| format!("cannot take VNI {vni}"))?;
-            self.installed.insert(*vni);
+            self.installed.insert(vni);
         }
-        for vni in self.installed.clone().difference(vnis) {
+        let goes: Vec<_> = self.installed.difference(vnis).copied().collect();
+        for vni in goes {
             match self.vnis.remove(&vni.number()) {
                 // Somebody else has taken it out, which is as well.
-                Ok(()) => self.installed.remove(vni),
-                Err(error) if is_not_there(&error) => self.installed.remove(vni),
-                refused => {
-                    return refused.with_context(|| format!("cannot leave VNI {vni}"));
-                }
-            };
+                Err(error) if is_not_there(&error) => {}
+                removed => removed.with_context(|| format!("cannot leave VNI {vni}"))?,
+            }
+            self.installed.remove(&vni);
         }
         Ok(())
     }

@@ -140,15 +140,11 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 }
 
 fn read_response<T: DeserializeOwned>(socket: &Path, line: &[u8]) -> anyhow::Result<T> {
-    let answered = match serde_json::from_slice(line) {
-        Ok(Answered { version: VERSION, result, error }) => result.ok_or(error),
-        Ok(_) => Err(None),
-        Err(error) => return Err(strange(socket, line, Some(error))),
-    };
-    answered.map_err(|refusal| match refusal {
-        Some(refusal) => anyhow!(refusal),
-        None => strange(socket, line, None),
-    })
+    match serde_json::from_slice(line) {
+        Ok(Answered { version: VERSION, result: Some(result), .. }) => Ok(result),
+        Ok(Answered { version: VERSION, error: Some(refusal), .. }) => Err(anyhow!(refusal)),
+        other => Err(strange(socket, line, other.err())),
+    }
 }
 
 /// What is wrong with an answer that is not understood.

@@ -91,8 +91,7 @@ impl Control {
     /// # Errors
     /// The filter names what is not there.
     pub(super) fn fdb_shown(&self, filter: &FdbFilter) -> Result<Answer> {
-        self.network_picked(filter.network.as_deref(), filter.vni)?;
-        filter.dev.as_ref().map_or(Ok(()), |dev| self.check_device(dev))?;
+        self.check_filter(filter)?;
         let mut names = self.names();
         let mut rows = Vec::new();
         for (key, row) in self.tables.fdb.iter().chain(self.flood_rows()) {
@@ -118,13 +117,11 @@ impl Control {
     /// # Errors
     /// The filter names what is not there.
     pub(super) fn neigh_shown(&self, filter: &NeighFilter) -> Result<Answer> {
-        let picked = self.network_picked(filter.network.as_deref(), filter.vni)?;
+        let (network, vni) = (filter.network.as_deref(), filter.vni);
+        self.check_network(network, vni)?;
         let names = self.names();
-        let is_shown = |bridge: BridgeIx, owner| {
-            let (network, _) = names.network(bridge);
-            owner == Owner::Endpoint
-                && picked.is_none_or(|picked| picked == bridge)
-                && filter.network.as_ref().is_none_or(|wanted| wanted == network)
+        let is_shown = |bridge, owner| {
+            owner == Owner::Endpoint && wording::is_of(&names, network, vni, bridge)
         };
         let rows = self.tables.neighbours.iter();
         let mut rows: Vec<_> = rows.filter(|(at, _, row)| is_shown(*at, row.owner)).collect();
@@ -166,8 +163,13 @@ impl Control {
     }
 
     /// # Errors
-    /// No row can have such a device.
-    pub(super) fn check_device(&self, dev: &str) -> Result<()> {
+    /// A filter names what is not there.
+    pub(super) fn check_filter(&self, filter: &FdbFilter) -> Result<()> {
+        self.check_network(filter.network.as_deref(), filter.vni)?;
+        filter.dev.as_ref().map_or(Ok(()), |dev| self.check_device(dev))
+    }
+
+    fn check_device(&self, dev: &str) -> Result<()> {
         let mut ports = self.ports.iter().filter(|port| port.state != PortState::Removed);
         let is_there = [OVERLAY_PORT, SWITCH_PORT].contains(&dev)
             || ports.any(|port| port.name == dev)

@@ -129,8 +129,10 @@ impl Network {
     /// Takes an endpoint out.
     pub fn remove(&mut self, number: EndpointNumber) -> Option<EndpointRecord> {
         let record = self.endpoints.remove(&number)?;
-        if record.plan.peer().is_none() {
-            self.local_addresses.retain(|_, named| *named != number);
+        for address in record.plan.addresses() {
+            if self.local_addresses.get(&address) == Some(&number) {
+                self.local_addresses.remove(&address);
+            }
         }
         if let Some(numbers) = self.names.get_mut(&record.plan.name) {
             numbers.retain(|named| *named != number);
@@ -382,16 +384,5 @@ impl Truth {
         let network = self.network(bridge)?;
         let here = network.endpoints.values().find(|record| record.port == Some(port));
         here.map(|record| (network, record))
-    }
-}
-
-/// What an endpoint's device or interface is called among [`Truth::places`].
-pub fn place_name(place: &Place) -> Option<String> {
-    match place {
-        Place::Netns { netns, interface, .. } => {
-            Some(format!("interface {interface} in {}", netns.display()))
-        }
-        Place::Device { device } => Some(format!("device {device}")),
-        Place::Peer { .. } | Place::LoadBalancer => None,
     }
 }

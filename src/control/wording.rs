@@ -93,6 +93,17 @@ pub(super) fn neigh_row(
     }
 }
 
+/// Whether a subnet is of the network and VNI that a filter gives.
+pub(super) fn is_of(
+    naming: &impl Naming,
+    network: Option<&str>,
+    vni: Option<u32>,
+    bridge: BridgeIx,
+) -> bool {
+    let (its_network, its_vni) = naming.network(bridge);
+    network.is_none_or(|wanted| wanted == its_network) && vni.is_none_or(|wanted| wanted == its_vni)
+}
+
 /// Whether a row matches all of a filter but for its state.
 pub(super) fn is_there(
     naming: &impl Naming,
@@ -100,10 +111,8 @@ pub(super) fn is_there(
     key: FdbKey,
     to: Endpoint,
 ) -> bool {
-    let (network, vni) = naming.network(key.bridge());
     filter.mac.is_none_or(|mac| mac.0 == key.mac())
-        && filter.network.as_ref().is_none_or(|wanted| wanted == network)
-        && filter.vni.is_none_or(|wanted| wanted == vni)
+        && is_of(naming, filter.network.as_deref(), filter.vni, key.bridge())
         && filter.dst.is_none_or(|wanted| place(naming, key, to).1 == Some(wanted))
         && filter.dev.as_ref().is_none_or(|wanted| wanted == place(naming, key, to).0)
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{Care, network_news, peer_news};
+use super::{Care, check::places, network_news, peer_news};
 use crate::{
     control::{
         Control,
@@ -12,12 +12,10 @@ use crate::{
         endpoints, fill,
         ports::{PortRecord, PortState, Role},
         protocol::News,
-        truth::{EndpointRecord, Network, Origin, Peer, place_name},
+        truth::{EndpointRecord, Network, Origin, Peer},
     },
     mailbox::StormLimit,
-    profile::{
-        self, Difference, EndpointName, EndpointPlan, NetworkName, NetworkPlan, PeerPlan, Place,
-    },
+    profile::{self, Difference, EndpointName, EndpointPlan, NetworkName, NetworkPlan, PeerPlan},
     tables::{BridgeIx, Endpoint, FdbKey, Gateway, Neighbour, Owner, PortIx, UNDERLAY},
 };
 
@@ -183,10 +181,7 @@ impl Control {
         let number = self.truth.new_number();
         let record = EndpointRecord { plan: plan.clone(), by, port };
         self.claim_endpoint(bridge, number, &record);
-        self.truth.places.extend(place_name(&plan.place));
-        if matches!(plan.place, Place::Netns { .. }) {
-            self.truth.places.insert(profile::host_device(&plan.id));
-        }
+        self.truth.places.extend(places(plan));
         if let Some(network) = self.truth.network_mut(bridge) {
             network.add(number, record);
         }

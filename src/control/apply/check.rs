@@ -13,7 +13,7 @@ use crate::{
         Control,
         claims::Claimant,
         endpoints,
-        truth::{EndpointRecord, Network, Origin, Peer, place_name},
+        truth::{EndpointRecord, Network, Origin, Peer},
         underlay,
     },
     profile::{
@@ -327,11 +327,18 @@ impl Control {
     }
 }
 
-/// The places that an endpoint takes.
-fn places(plan: &EndpointPlan) -> impl Iterator<Item = String> {
-    let container = matches!(plan.place, Place::Netns { .. });
-    let device = container.then(|| profile::host_device(&plan.id));
-    place_name(&plan.place).into_iter().chain(device)
+/// What an endpoint's device or interface is called among the truth's places, and a container's
+/// device on the host.
+pub(super) fn places(plan: &EndpointPlan) -> impl Iterator<Item = String> {
+    let (place, device) = match &plan.place {
+        Place::Netns { netns, interface, .. } => (
+            Some(format!("interface {interface} in {}", netns.display())),
+            Some(profile::host_device(&plan.id)),
+        ),
+        Place::Device { device } => (Some(format!("device {device}")), None),
+        Place::Peer { .. } | Place::LoadBalancer => (None, None),
+    };
+    place.into_iter().chain(device)
 }
 
 fn named(network: &Network, plan: &EndpointPlan) -> EndpointName {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{network_news, peer_news};
+use super::{check::places, network_news, peer_news};
 use crate::{
     control::{
         Control,
@@ -13,9 +13,9 @@ use crate::{
         fill,
         ports::PortState,
         protocol::News,
-        truth::{EndpointRecord, Origin, place_name},
+        truth::{EndpointRecord, Origin},
     },
-    profile::{self, Difference, EndpointName, NetworkName, Place},
+    profile::{Difference, EndpointName, NetworkName},
     tables::{BridgeIx, Endpoint, FdbKey, PortIx, VtepIx},
 };
 
@@ -78,11 +78,8 @@ impl Control {
         let network = self.truth.network_mut(bridge)?;
         let record = network.remove(number)?;
         self.release_endpoint(bridge, number, &record);
-        if let Some(place) = place_name(&record.plan.place) {
+        for place in places(&record.plan) {
             self.truth.places.remove(&place);
-        }
-        if matches!(record.plan.place, Place::Netns { .. }) {
-            self.truth.places.remove(&profile::host_device(&record.plan.id));
         }
         // Told while what they name is there.
         self.tell_row_changes();
@@ -154,7 +151,6 @@ impl Control {
     /// Takes out a network whose rows have gone.
     fn remove_network(&mut self, bridge: BridgeIx, undo: &mut Difference) {
         self.learning.set_rules(&mut self.tables.fdb, bridge, None, self.tick.now());
-        self.tell_row_changes();
         self.tell_floods_gone(bridge);
         let Some(network) = self.truth.remove_network(bridge) else { return };
         self.monitors.tell(News::NetworkDel(network_news(&network)));

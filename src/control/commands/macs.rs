@@ -110,8 +110,7 @@ impl Control {
     }
 
     pub(super) fn fdb_flush(&mut self, filter: &FdbFilter) -> Result<Flushed> {
-        let bridge = self.network_picked(filter.network.as_deref(), filter.vni)?;
-        filter.dev.as_ref().map_or(Ok(()), |dev| self.check_device(dev))?;
+        self.check_filter(filter)?;
         let rows: Vec<_> = self.tables.fdb.iter().collect();
         let mut removed = 0;
         for (key, row) in rows {
@@ -119,10 +118,7 @@ impl Control {
             let by_command = self.truth.macs.of(key, Claimant::Command);
             // What would be removed counts, which may not be what is in effect.
             let row = by_command.map_or(row, Row::permanent);
-            if !(is_learned || by_command.is_some())
-                || bridge.is_some_and(|bridge| bridge != key.bridge())
-                || !self.is_meant(filter, key, &row)
-            {
+            if !(is_learned || by_command.is_some()) || !self.is_meant(filter, key, &row) {
                 continue;
             }
             removed += 1;
@@ -133,7 +129,7 @@ impl Control {
                 self.forget_row(key);
             }
         }
-        Ok(Flushed { removed: removed + self.flush_floods(filter, bridge) })
+        Ok(Flushed { removed: removed + self.flush_floods(filter) })
     }
 
     fn is_meant(&self, filter: &FdbFilter, key: FdbKey, row: &Row) -> bool {
@@ -142,10 +138,10 @@ impl Control {
     }
 
     /// Flood targets by command go too, when nothing in the filter is against them.
-    fn flush_floods(&mut self, filter: &FdbFilter, bridge: Option<BridgeIx>) -> usize {
+    fn flush_floods(&mut self, filter: &FdbFilter) -> usize {
         let bridges: Vec<_> = self.truth.networks().map(|(bridge, _)| bridge).collect();
         let mut removed = 0;
-        for at in bridges.into_iter().filter(|at| bridge.is_none_or(|bridge| bridge == *at)) {
+        for at in bridges {
             for vtep in self.floods_by_command(at) {
                 let row = Row::permanent(Endpoint::Remote(vtep));
                 if self.is_meant(filter, FdbKey::new(at, Mac::default()), &row) {

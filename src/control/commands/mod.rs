@@ -131,16 +131,13 @@ impl Control {
         }
     }
 
-    /// The subnet that a filter picks; `None`: all, or all of the network that it names.
-    pub(super) fn network_picked(
-        &self,
-        network: Option<&str>,
-        vni: Option<u32>,
-    ) -> Result<Option<BridgeIx>> {
+    /// # Errors
+    /// A filter names a network or VNI that is not there, or that do not belong together.
+    pub(super) fn check_network(&self, network: Option<&str>, vni: Option<u32>) -> Result<()> {
         match (network, vni) {
-            (None, None) => Ok(None),
-            (Some(name), None) if self.truth.subnets(name).len() > 1 => Ok(None),
-            (network, vni) => self.bridge_meant(network, vni).map(Some),
+            (None, None) => Ok(()),
+            (Some(name), None) if self.truth.subnets(name).len() > 1 => Ok(()),
+            (network, vni) => self.bridge_meant(network, vni).map(drop),
         }
     }
 

@@ -3,8 +3,8 @@
 //! Two threads: one reads requests and hands them on without waiting for their answers, so that
 //! a client that sends ahead keeps the control thread busy; the other one waits for each answer
 //! in its turn and writes it. Invariant: what a connection holds is bounded, by
-//! [`OUTSTANDING_MAX`] requests of [`REQUEST_BYTES_MAX`], their answers (copies of the tables' rows at
-//! most), and what a [`Feed`] may hold.
+//! [`OUTSTANDING_MAX`] requests of [`REQUEST_BYTES_MAX`], their answers (copies of the tables'
+//! rows at most), and what a [`Feed`] may hold.
 
 use std::{
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
